@@ -1,0 +1,1 @@
+"""Activity: log types, entries, ingest, and verification of what was recorded."""

@@ -1,0 +1,58 @@
+"""What can go wrong with events, entries and log types. No HTTP in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of one event: position in its batch (from 0), JSON path, reason in plain words."""
+
+    path: str
+    reason: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"event {self.index}, {self.path}: {self.reason}"
+
+
+class ActivityError(Exception):
+    """Base of every error of this app."""
+
+
+class BadJsonError(ActivityError):
+    """A text is not the JSON that we accept; `path` names the place."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class BadEventsError(ActivityError):
+    """At least one event of a batch is refused, so the whole batch is; `problems` names every fault."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class EventIdConflictError(BadEventsError):
+    """An event id was used before, by the same source, for other content."""
+
+
+class UnknownLogTypeError(BadEventsError):
+    """No log type matches and AUDITLOG_UNKNOWN_TYPES is `refuse`."""
+
+
+class LogTypeError(ActivityError):
+    """A log type cannot be what it is asked to be."""
+
+
+class EntryImmutableError(ActivityError):
+    """An entry that exists is not changed or deleted through its model."""

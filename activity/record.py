@@ -1,0 +1,335 @@
+"""The record: the exact bytes of an entry that are hashed and signed. Pure: values in, bytes out.
+
+    {"action":…,"actor":…,"data":{…},"event_id":…,"id":…,"ip":…,"kid":…,"ledger":…,"occurred_at":…,"outcome":…,
+     "recorded_at":…,"revision":1,"severity":…,"source":…,"target":…,"type":…,"v":1}
+
+Deterministic JSON: these members in this order (sorted by code point), no white space, UTF-8, at most MAX_RECORD bytes.
+`event_id`, `ip` and `kid` are left out where there is none. Data that would push the record over its limit is detached:
+`"data_sha256":"<hex>","data_size":n` stand in its place. The bytes are made once; verification never re-encodes them,
+it rebuilds what stands around `data` from the index columns and compares.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from activity.errors import BadEventsError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from uuid import UUID
+
+MAX_RECORD = 65_535  # the limit of an entry in a tlog-tiles entry bundle
+MAX_DEPTH = 32
+MAX_CHARACTERS = {"type": 200, "action": 200, "actor": 500, "target": 500, "source": 200, "event_id": 200}
+OUTCOMES = ("success", "failure", "denied", "unknown")
+SEVERITIES = ("debug", "info", "notice", "warning", "error", "critical")
+SYSTEM_PREFIX = "auditlog."
+RESERVED_KEYS = frozenset({"_sd", "_sd_alg", "..."})  # SD-JWT (RFC 9901) gives them a meaning
+
+_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+_MAY_BE_EMPTY = frozenset({"target"})
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_text: Callable[[Any], bytes] = orjson.dumps
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a writer says happened. `occurred_at` is aware; `data` is JSON-like and kept as it is."""
+
+    type: str
+    action: str
+    actor: str
+    occurred_at: datetime
+    source: str
+    target: str = ""
+    outcome: str = "unknown"
+    severity: str = "info"
+    ip: str | None = None
+    event_id: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """An event that was checked, as the pieces of its record that do not depend on the server."""
+
+    before: bytes  # {"action":…,"actor":…
+    data: bytes  # ,"data":{…}   or   ,"data_sha256":…,"data_size":…
+    detached: bytes | None
+    occurred_at: str
+    digest: bytes  # SHA-256 over what the writer sent, to tell a retry from a conflict
+
+
+def timestamp(moment: datetime) -> str:
+    """Return RFC 3339 in UTC with six digits and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def check(event: Event, *, max_detached_bytes: int) -> Claims:
+    """Return the pieces of the event's record.
+
+    Raises BadEventsError naming every faulty field of this event.
+    """
+    problems = list(_field_problems(event))
+    try:
+        data = orjson.dumps(event.data, option=_OPTIONS)
+    except TypeError as error:
+        problems += _data_problems(event.data) or [Problem("$.data", str(error))]
+        raise BadEventsError(problems) from error
+    if _needs_a_walk(data) or type(event.data) is not dict:
+        problems += _data_problems(event.data)
+    if len(data) > max_detached_bytes:
+        problems.append(Problem("$.data", f"{len(data):,} bytes; at most {max_detached_bytes:,} are taken"))
+    if problems:
+        raise BadEventsError(problems)
+    occurred_at = timestamp(event.occurred_at)
+    before = before_data(event.action, event.actor)
+    said = _said(event, occurred_at)
+    digest = sha256(b"%b,%b%b" % (before, data, said)).digest()
+    if len(before) + len(data) + len(said) + _SERVER_SHARE <= MAX_RECORD:
+        return Claims(before, b',"data":' + data, None, occurred_at, digest)
+    stand_in = b',"data_sha256":"%b","data_size":%d' % (sha256(data).hexdigest().encode(), len(data))
+    return Claims(before, stand_in, data, occurred_at, digest)
+
+
+_SERVER_SHARE = 400  # upper bound of what the server adds: id, kid, ledger, recorded_at, revision, v
+
+
+def before_data(action: str, actor: str) -> bytes:
+    """Return the bytes of a record that stand before `data`."""
+    return b'{"action":%b,"actor":%b' % (_text(action), _text(actor))
+
+
+def after_data(  # noqa: PLR0913 the members of the format, in its order
+    *,
+    event_id: str | None,
+    entry_id: str,
+    ip: str | None,
+    kid: str | None,
+    ledger: str,
+    occurred_at: str,
+    outcome: str,
+    recorded_at: str,
+    revision: int,
+    severity: str,
+    source: str,
+    target: str,
+    type_name: str,
+) -> bytes:
+    """Return the bytes of a record that stand after `data`; times are texts as `timestamp` makes them."""
+    return (
+        b'%b,"id":"%b"%b%b,"ledger":"%b","occurred_at":"%b","outcome":"%b","recorded_at":"%b","revision":%d,'
+        b'"severity":"%b","source":%b,"target":%b,"type":"%b","v":1}'
+    ) % (
+        b"" if event_id is None else b',"event_id":' + _text(event_id),
+        entry_id.encode(),
+        b"" if ip is None else b',"ip":"%b"' % ip.encode(),
+        b"" if kid is None else b',"kid":"%b"' % kid.encode(),
+        ledger.encode(),
+        occurred_at.encode(),
+        outcome.encode(),
+        recorded_at.encode(),
+        revision,
+        severity.encode(),
+        _text(source),
+        _text(target),
+        type_name.encode(),
+    )
+
+
+def compose(  # noqa: PLR0913 what the server adds to an event
+    event: Event, claims: Claims, *, entry_id: UUID, ledger: str, recorded_at: str, kid: str | None, revision: int = 1
+) -> bytes:
+    """Return the record of a checked event; `kid` names the key that signs it, if one does."""
+    return (
+        claims.before
+        + claims.data
+        + after_data(
+            event_id=event.event_id,
+            entry_id=str(entry_id),
+            ip=event.ip,
+            kid=kid,
+            ledger=ledger,
+            occurred_at=claims.occurred_at,
+            outcome=event.outcome,
+            recorded_at=recorded_at,
+            revision=revision,
+            severity=event.severity,
+            source=event.source,
+            target=event.target,
+            type_name=event.type,
+        )
+    )
+
+
+def event_from_json(value: object, *, source: str | None = None) -> Event:
+    """Return the event that a JSON object of our own format says; `source` fills in for a missing one.
+
+    Raises BadEventsError naming every unknown, missing or mistyped member.
+    """
+    if not isinstance(value, dict):
+        raise BadEventsError([Problem("$", "an event is a JSON object")])
+    problems = [Problem(f"$.{name}", "unknown member") for name in value if name not in _MEMBERS]
+    members = {"source": source, **value} if source is not None else dict(value)
+    problems += [Problem(f"$.{name}", "is required") for name in _REQUIRED if name not in members]
+    for name, member in members.items():
+        if name in _MEMBERS and not isinstance(member, _MEMBERS[name]):
+            problems.append(Problem(f"$.{name}", f"must be {_KIND[_MEMBERS[name]]}, not {_kind_of(member)}"))
+    occurred_at = members.get("occurred_at")
+    if isinstance(occurred_at, str):
+        try:
+            members["occurred_at"] = parse_timestamp(occurred_at)
+        except ValueError as error:
+            problems.append(Problem("$.occurred_at", str(error)))
+    if problems:
+        raise BadEventsError(problems)
+    return Event(**members)
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Return the aware moment that an RFC 3339 text names.
+
+    Raises ValueError for anything else, a missing offset included.
+    """
+    if not _RFC3339.fullmatch(text):
+        message = f"not an RFC 3339 time such as 2026-11-23T05:40:00.123456Z: {text[:60]!r}"
+        raise ValueError(message)
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError as error:
+        message = f"no such moment: {text!r} ({error})"
+        raise ValueError(message) from error
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_REQUIRED = ("type", "action", "actor", "occurred_at", "source")
+_OPTIONAL_TEXT = (str, type(None))
+_MEMBERS: dict[str, Any] = {
+    "type": str,
+    "action": str,
+    "actor": str,
+    "occurred_at": str,
+    "source": str,
+    "target": str,
+    "outcome": str,
+    "severity": str,
+    "ip": _OPTIONAL_TEXT,
+    "event_id": _OPTIONAL_TEXT,
+    "data": dict,
+}
+_KIND = {str: "a string", _OPTIONAL_TEXT: "a string or null", dict: "an object"}
+
+
+def _kind_of(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _said(event: Event, occurred_at: str) -> bytes:
+    members = (event.event_id, event.ip, occurred_at, event.outcome, event.severity, event.source, event.target, event.type)
+    return _text(members)
+
+
+def _field_problems(event: Event) -> Iterator[Problem]:
+    for name, limit in MAX_CHARACTERS.items():
+        value = getattr(event, name)
+        if value is None and name == "event_id":
+            continue
+        if type(value) is not str:
+            yield Problem(f"$.{name}", f"must be a string, not {_kind_of(value)}")
+        elif len(value) > limit:
+            yield Problem(f"$.{name}", f"{len(value):,} characters; at most {limit} are taken")
+        elif not value and name not in _MAY_BE_EMPTY:
+            yield Problem(f"$.{name}", "must not be empty")
+        elif not value.isascii() and _has_surrogate(value):
+            yield Problem(f"$.{name}", "holds an unpaired surrogate, which is not Unicode text")
+    if type(event.type) is str and event.type and not _TYPE.fullmatch(event.type):
+        yield Problem("$.type", "must be lower-case words of a-z, 0-9, _ and -, joined by dots, such as auth.login")
+    if event.outcome not in OUTCOMES:
+        yield Problem("$.outcome", f"must be one of {', '.join(OUTCOMES)}")
+    if event.severity not in SEVERITIES:
+        yield Problem("$.severity", f"must be one of {', '.join(SEVERITIES)}")
+    if event.ip is not None and not _is_canonical_ip(event.ip):
+        yield Problem("$.ip", "must be an IPv4 or IPv6 address in its shortest form")
+    yield from _moment_problems(event.occurred_at)
+
+
+def _moment_problems(moment: object) -> Iterator[Problem]:
+    if not isinstance(moment, datetime):
+        yield Problem("$.occurred_at", "must be a date and time")
+    elif moment.tzinfo is None:
+        yield Problem("$.occurred_at", "must carry its offset from UTC")
+    elif moment.tzinfo is not UTC:
+        try:
+            moment.astimezone(UTC)
+        except OverflowError:
+            yield Problem("$.occurred_at", "lies outside the years 1 to 9999 in UTC")
+
+
+def _has_surrogate(value: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_canonical_ip(value: object) -> bool:
+    try:
+        return isinstance(value, str) and "%" not in value and str(ip_address(value)) == value
+    except ValueError:
+        return False
+
+
+def _needs_a_walk(data: bytes) -> bool:
+    """Tell whether the bytes could hide what only a walk finds: NaN (written as null), reserved keys, deep nesting."""
+    return (
+        b"null" in data or b'"_sd' in data or b'"..."' in data or data.count(b"{") + data.count(b"[") > MAX_DEPTH
+    )
+
+
+def _data_problems(data: object) -> list[Problem]:
+    if not isinstance(data, dict):
+        return [Problem("$.data", f"must be an object, not {_kind_of(data)}")]
+    return list(_walk(data, "$.data", 1))
+
+
+def _walk(value: object, path: str, depth: int) -> Iterator[Problem]:  # noqa: C901 one branch a kind of JSON value
+    if isinstance(value, dict | list | tuple):
+        if depth > MAX_DEPTH:
+            yield Problem(path, f"nesting deeper than {MAX_DEPTH} levels")
+            return
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if isinstance(value, dict):
+                place = f"{path}.{key}" if isinstance(key, str) and key.isidentifier() else f"{path}[{key!r}]"
+                yield from _key_problems(key, place)
+            else:
+                place = f"{path}[{key}]"
+            yield from _walk(item, place, depth + 1)
+    elif isinstance(value, str):
+        if _has_surrogate(value):
+            yield Problem(path, "holds an unpaired surrogate, which is not Unicode text")
+    elif isinstance(value, int):
+        if not _INT_MIN <= value <= _INT_MAX:
+            yield Problem(path, "an integer beyond 64 bits would not come back equal")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Problem(path, "NaN and Infinity are not JSON")
+    elif value is not None:
+        yield Problem(path, f"{type(value).__name__} is not a JSON value")
+
+
+def _key_problems(key: object, path: str) -> Iterator[Problem]:
+    if not isinstance(key, str):
+        yield Problem(path, "a key must be a string")
+    elif key in RESERVED_KEYS:
+        yield Problem(path, "this key is reserved for selective disclosure (RFC 9901)")
+    elif _has_surrogate(key):
+        yield Problem(path, "the key holds an unpaired surrogate, which is not Unicode text")
