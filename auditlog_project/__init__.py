@@ -1,0 +1,1 @@
+"""The floor that wires everything: settings, URLs, commands, embedded servers. Imported by nobody."""
