@@ -68,3 +68,10 @@ class AnchorConflictError(SigningError):
         """`anchored_size` is the tree size of the newest anchor, for callers that only came late."""
         super().__init__(message)
         self.anchored_size = anchored_size
+
+
+class ImmutableRowError(SigningError):
+    """A row of an append-only table is not changed or removed."""
+
+    def __init__(self, model: type) -> None:
+        super().__init__(f"{model.__name__}: rows are written once and stay as they are")

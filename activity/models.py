@@ -1,0 +1,120 @@
+"""Tables of log types, entries and verification runs. services.py is the only writer of entries.
+
+An entry is its record; every other column is an index over the record, or a proof about it, and the verifier compares
+them. Its id is a UUIDv7 whose milliseconds are those of `recorded_at`, so that one order, by id, serves every list and
+a time range is a range of ids.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
+from signing.algorithms import ALGORITHMS
+from signing.models import AppendOnlyModel, Ledger, SigningKey
+
+
+class LogType(models.Model):
+    """How events of one kind are kept. `pattern` is a type (`auth.login`) or a prefix (`auth.*`); the longest wins.
+
+    Every change is a system entry, so a row that was edited behind the application's back shows in `verify`.
+    """
+
+    pattern = models.CharField(max_length=MAX_CHARACTERS["type"], primary_key=True)
+    requires_signature = models.BooleanField()
+    algorithm = models.CharField(max_length=16, choices=[(name, name) for name in ALGORITHMS], default="Ed25519")
+    description = models.TextField(blank=True)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "log_types"
+        ordering: ClassVar = ["pattern"]
+
+    def __str__(self) -> str:
+        return self.pattern
+
+
+class ActivityLog(AppendOnlyModel):
+    """An entry: a record, its place in its ledger, and its signature if its log type requires one."""
+
+    id = models.UUIDField(primary_key=True)
+    ledger = models.ForeignKey(Ledger, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
+    leaf_index = models.BigIntegerField()
+    record = models.BinaryField()
+    detached_data = models.BinaryField(null=True)
+    event_digest = models.BinaryField()
+    signature = models.BinaryField(null=True)
+    key = models.ForeignKey(
+        SigningKey, models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    event_id = models.CharField(max_length=MAX_CHARACTERS["event_id"], null=True)  # noqa: DJ001 none is not ""
+    type = models.CharField(max_length=MAX_CHARACTERS["type"])
+    actor = models.CharField(max_length=MAX_CHARACTERS["actor"])
+    action = models.CharField(max_length=MAX_CHARACTERS["action"])
+    target = models.CharField(max_length=MAX_CHARACTERS["target"])
+    outcome = models.CharField(max_length=16, choices=[(name, name) for name in OUTCOMES])
+    severity = models.CharField(max_length=16, choices=[(name, name) for name in SEVERITIES])
+    source = models.CharField(max_length=MAX_CHARACTERS["source"])
+    ip = models.GenericIPAddressField(null=True)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    revision = models.IntegerField(default=1)
+    locked = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "activity_logs"
+        verbose_name = "entry"
+        verbose_name_plural = "entries"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["ledger", "leaf_index"], name="one_entry_per_leaf"),
+            models.UniqueConstraint(
+                fields=["ledger", "source", "event_id"],
+                condition=models.Q(event_id__isnull=False),
+                name="one_entry_per_event_id",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(signature__isnull=True, key__isnull=True)
+                | models.Q(signature__isnull=False, key__isnull=False),
+                name="signature_names_its_key",
+            ),
+        ]
+        # A filter on one column walks its index in the order of ids, so that a page costs the same at any size.
+        indexes: ClassVar = [
+            *(
+                models.Index(fields=[name, "id"], name=f"entries_by_{name}")
+                for name in ("type", "actor", "action", "target", "outcome", "severity", "source", "occurred_at")
+            ),
+            models.Index(fields=["ip", "id"], name="entries_by_ip", condition=models.Q(ip__isnull=False)),
+            models.Index(fields=["ledger", "id"], name="entries_by_ledger"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class VerificationRun(AppendOnlyModel):
+    """One finished verification of a ledger: what was checked up to which size, and what came out."""
+
+    class Outcome(models.TextChoices):
+        """As the exit code of `verify` says it: 0, 1, 2."""
+
+        VALID = "valid"
+        TAMPERED = "tampered"
+        CANNOT_TELL = "cannot_tell"
+
+    ledger = models.ForeignKey(Ledger, models.PROTECT, db_constraint=False, related_name="+")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(db_default=Now())
+    since = models.BigIntegerField()
+    size = models.BigIntegerField()
+    root = models.BinaryField()
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    findings = models.JSONField(default=list)
+
+    class Meta:
+        db_table = "verification_runs"
+        ordering: ClassVar = ["-id"]

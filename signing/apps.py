@@ -1,0 +1,10 @@
+"""The app that signs bytes and keeps ledgers."""
+
+from django.apps import AppConfig
+
+
+class SigningConfig(AppConfig):
+    """Floor 1: knows no model above it."""
+
+    name = "signing"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,11 @@
+DROP TRIGGER in_ledger ON public.key_events;
+DROP TRIGGER append_only_truncate ON public.key_events;
+DROP TRIGGER append_only ON public.key_events;
+DROP TRIGGER window_steps_truncate ON public.signing_key_windows;
+DROP TRIGGER window_steps ON public.signing_key_windows;
+DROP TRIGGER one_active_entry_key ON public.signing_keys;
+DROP TRIGGER life_cycle_truncate ON public.signing_keys;
+DROP TRIGGER life_cycle ON public.signing_keys;
+DROP FUNCTION public.entry_key_slot_guard();
+DROP FUNCTION public.key_window_guard();
+DROP FUNCTION public.signing_key_guard();
