@@ -138,8 +138,12 @@ def sign(checkpoint: Checkpoint, signers: Sequence[tuple[NoteKey, Callable[[byte
 
 def parse(note: str) -> SignedCheckpoint:
     """Read a checkpoint's note without verifying it. Raises BadCheckpointError, with the reason."""
-    if len(note) > MAX_NOTE_SIZE:
-        raise BadCheckpointError(f"longer than {MAX_NOTE_SIZE} characters")
+    try:
+        note_size = len(note.encode())
+    except UnicodeEncodeError as error:
+        raise BadCheckpointError("not valid Unicode") from error
+    if note_size > MAX_NOTE_SIZE:
+        raise BadCheckpointError(f"longer than {MAX_NOTE_SIZE} bytes")
     if _CONTROL.search(note):
         raise BadCheckpointError("control characters")
     body, separator, signature_lines = note.rpartition("\n\n")
@@ -149,11 +153,7 @@ def parse(note: str) -> SignedCheckpoint:
     lines = signature_lines[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise BadCheckpointError(f"more than {MAX_SIGNATURES} signatures")
-    try:
-        encoded_body = body.encode()
-    except UnicodeEncodeError as error:
-        raise BadCheckpointError("not valid Unicode") from error
-    return SignedCheckpoint(_parse_body(body), encoded_body, tuple(map(_parse_signature, lines)))
+    return SignedCheckpoint(_parse_body(body), body.encode(), tuple(map(_parse_signature, lines)))
 
 
 def verify(note: str, keys: Iterable[NoteKey]) -> VerifiedCheckpoint:
