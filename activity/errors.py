@@ -42,6 +42,15 @@ class BadEventsError(ActivityError):
         self.problems = tuple(problems)
 
 
+class BadStreamError(ActivityError):
+    """A file of events breaks off, is damaged, or holds a unit that is too long; `place` names it."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
 class EventIdConflictError(BadEventsError):
     """An event id was used before, by the same source, for other content."""
 
