@@ -1,0 +1,14 @@
+"""The project as an app: it carries the commands, the system checks and the Celery application."""
+
+from django.apps import AppConfig
+
+
+class ProjectConfig(AppConfig):
+    """Top floor; has no models."""
+
+    name = "auditlog_project"
+    verbose_name = "Audit log"
+
+    def ready(self) -> None:
+        """Register the system checks, and make `auditlog` the application that shared tasks belong to."""
+        from auditlog_project import celery, checks  # noqa: F401, PLC0415 -- they need the settings

@@ -1,0 +1,68 @@
+"""The list of grants: every table of schema public, and every function that somebody besides the owner may execute.
+
+    table     ->  what auditlog_app may do with it; UPDATE of evidence is granted by column
+    function  ->  which of "app" and "approver" may execute it
+
+A new table needs a row here: what the list does not name, the app role cannot even read. Evidence rows are written
+only where a guard checks them, and deleted never. Trigger functions need no row: nobody calls them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Holder = Literal["app", "approver"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableGrant:
+    """Privileges on whole tables, and the columns that may be updated where UPDATE is not among them."""
+
+    privileges: tuple[str, ...]
+    update_columns: tuple[str, ...] = ()
+
+
+_READ = TableGrant(("SELECT",))
+_FRAMEWORK = TableGrant(("SELECT", "INSERT", "UPDATE", "DELETE"))
+
+
+def _evidence(*privileges: str, update: tuple[str, ...] = ()) -> TableGrant:
+    return TableGrant(("SELECT", *privileges), update)
+
+
+TABLE_GRANTS: dict[str, TableGrant] = {
+    # signing: ledgers, heads, nodes, tiles and checkpoints are written by definer functions alone.
+    "ledgers": _READ,
+    "ledger_heads": _READ,
+    "ledger_nodes": _READ,
+    "ledger_tiles": _READ,
+    "ledger_checkpoints": _READ,
+    # The guard AL005 sets the times of a key's steps.
+    "signing_keys": _evidence("INSERT", update=("state", "sealed_private_key")),
+    "signing_key_windows": _evidence("INSERT", update=("until_leaf", "untrusted_from_leaf")),
+    "key_events": _evidence("INSERT"),
+    # activity
+    "log_types": _evidence("INSERT", "DELETE", update=("requires_signature", "algorithm", "description", "updated_at")),
+    "activity_logs": _evidence("INSERT"),
+    "verification_runs": _evidence("INSERT"),
+    # Django
+    "auth_group": _FRAMEWORK,
+    "auth_group_permissions": _FRAMEWORK,
+    "auth_permission": _FRAMEWORK,
+    "auth_user": _FRAMEWORK,
+    "auth_user_groups": _FRAMEWORK,
+    "auth_user_user_permissions": _FRAMEWORK,
+    "django_admin_log": _FRAMEWORK,
+    "django_content_type": _FRAMEWORK,
+    "django_session": _FRAMEWORK,
+    # Which migrations ran is the owner's to say; serving processes only look.
+    "django_migrations": _READ,
+}
+
+FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
+    "ledger_open(text,text,text)": ("app",),
+    "ledger_append(smallint,bytea,text[])": ("app",),
+    "ledger_lock_all()": ("app",),
+    "checkpoint_store(smallint,bigint,bytea,text,text[])": ("app",),
+    # Only reads; the guard AL003 calls it with the rights of whoever inserts.
+    "ledger_leaf_hashes(smallint,bigint,integer)": ("app",),
+}

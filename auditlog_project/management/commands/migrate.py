@@ -1,0 +1,16 @@
+"""Django's migrate, run by the owner alone: the runtime role may create nothing, so that it owns nothing."""
+
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.core.management.commands.migrate import Command as DjangoCommand
+
+
+class Command(DjangoCommand):
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["database"] != "owner":
+            raise CommandError(
+                "The runtime role may not create tables. Run `manage.py setup_database`: it migrates as the owner "
+                "(DATABASE_OWNER_URL) and sets the privileges of new tables. For migrate alone: --database=owner"
+            )
+        super().handle(*args, **options)

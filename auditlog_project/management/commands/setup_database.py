@@ -1,0 +1,193 @@
+"""`manage.py setup_database`: from a PostgreSQL server to a database that auditlog can run on. Safe to repeat.
+
+    1. the three roles and the database      as DATABASE_ADMIN_URL, else as the owner if it may
+    2. migrations                            as DATABASE_OWNER_URL
+    3. privileges                            as DATABASE_OWNER_URL
+    4. first keys, ledgers and trust file    as DATABASE_URL, like everything else that writes evidence
+
+Every step prints one line: what it found, made or changed. Passwords are never printed.
+"""
+
+import argparse
+import os
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils.module_loading import import_string
+from psycopg import sql
+
+from auditlog_project.database import (
+    Login,
+    Roles,
+    apply_grants,
+    close_database,
+    close_schema,
+    ensure_database,
+    ensure_roles,
+    unknown_names,
+)
+
+_HELP = """
+Create the roles auditlog_owner, auditlog_app and auditlog_approver and their database, run the migrations as
+owner, give each role exactly its privileges, and make the first keys and ledgers. Asks nothing, may be repeated at
+any time, and must be run after every upgrade.
+
+Environment:
+  DATABASE_URL           the runtime role's address; its role, password and database name are what gets created
+  DATABASE_OWNER_URL     the owner's address on the same database (required here, and nowhere else)
+  DATABASE_APPROVER_URL  the approver's address (optional)
+  DATABASE_ADMIN_URL     an administrator's address, used only to create roles and database (optional: without it
+                         and without the roles, the SQL for a database administrator is printed)
+
+Example:
+  DATABASE_URL=postgresql://auditlog_app:PW1@db/auditlog \\
+  DATABASE_OWNER_URL=postgresql://auditlog_owner:PW2@db/auditlog \\
+  DATABASE_ADMIN_URL=postgresql://postgres:PW3@db/postgres  manage.py setup_database
+"""
+
+# What makes the first rows, in this order; each returns lines saying what it did.
+_BOOTSTRAPS = ("signing.services.bootstrap", "activity.services.bootstrap")
+
+
+def bootstrap() -> list[str]:
+    """Make the first keys, ledgers, trust file and system entries over the runtime connection; return lines."""
+    import importlib.util
+
+    return [
+        line
+        for path in _BOOTSTRAPS
+        if importlib.util.find_spec(path.rpartition(".")[0]) is not None
+        for line in import_string(path)()
+    ]
+
+
+class Command(BaseCommand):
+    help = _HELP
+    # The checks look at a database that does not exist yet.
+    requires_system_checks: list[str] = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if "owner" not in settings.DATABASES:
+            raise CommandError(
+                "DATABASE_OWNER_URL is not set. Give the owner's address: "
+                "postgresql://auditlog_owner:PASSWORD@HOST:5432/DATABASE"
+            )
+        roles = Roles(
+            owner=settings.DATABASES["owner"]["USER"],
+            app=settings.DATABASES["default"]["USER"],
+            approver=settings.DATABASES.get("approver", {}).get("USER"),
+        )
+        self._refuse_mixed_addresses(roles)
+        self._make_roles_and_database(roles)
+        self._migrate(roles)
+        self._grant(roles)
+        self._say(bootstrap())
+
+    def _say(self, lines: list[str]) -> None:
+        for line in lines:
+            self.stdout.write(line)
+
+    def _refuse_mixed_addresses(self, roles: Roles) -> None:
+        if len({roles.owner, *roles.serving}) <= len(roles.serving):
+            raise CommandError("Owner, runtime and approver must be different roles: see DATABASE_*_URL.")
+        places = {(each["HOST"], str(each["PORT"]), each["NAME"]) for each in settings.DATABASES.values()}
+        if len(places) > 1:
+            raise CommandError("DATABASE_URL, DATABASE_OWNER_URL and DATABASE_APPROVER_URL name different databases.")
+
+    def _make_roles_and_database(self, roles: Roles) -> None:
+        logins = [Login(each["USER"], each["PASSWORD"]) for each in settings.DATABASES.values()]
+        name = settings.DATABASES["owner"]["NAME"]
+        if address := os.environ.get("DATABASE_ADMIN_URL"):
+            with _administrator(address) as admin:
+                self._say(ensure_roles(admin, logins))
+                self._say(ensure_database(admin, name, roles))
+                close_database(admin, name, roles)
+            return
+        if refusals := _refusals():
+            if "owner" in refusals or not _owner_may_create_roles():
+                raise CommandError(_request_to_administrator(roles, name, refusals))
+            serving = [login for login in logins if login.role != roles.owner]
+            self._say(ensure_roles(_as_owner(), serving))
+            close_database(_as_owner(), name, roles)
+        else:
+            self._say([f"role {login.role}: already there" for login in logins])
+        self._say([f"database {name}: already there"])
+
+    def _migrate(self, roles: Roles) -> None:
+        close_schema(_as_owner(), roles)
+        recorder = MigrationRecorder(connections["owner"])
+        before = set(recorder.applied_migrations())
+        call_command("migrate", database="owner", interactive=False, verbosity=0)
+        applied = sorted(set(recorder.applied_migrations()) - before)
+        names = ", ".join(f"{app}.{name}" for app, name in applied)
+        self._say([f"migrations: applied {names}" if applied else "migrations: already there"])
+
+    def _grant(self, roles: Roles) -> None:
+        self._say(apply_grants(_as_owner(), roles))
+        if missing := unknown_names(_as_owner()):
+            raise CommandError(
+                f"auditlog_project/database/declared.py grants what does not exist: {', '.join(missing)}"
+            )
+
+
+def _as_owner() -> psycopg.Connection[Any]:
+    connections["owner"].ensure_connection()
+    connection: psycopg.Connection[Any] = connections["owner"].connection
+    return connection
+
+
+def _administrator(address: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(address, autocommit=True, connect_timeout=30)
+    except psycopg.OperationalError as error:
+        # libpq names host and role in a refusal, never the password …
+        raise CommandError(f"DATABASE_ADMIN_URL: {error}") from None
+    except psycopg.Error:
+        # … but an address that it cannot parse it may quote.
+        raise CommandError("DATABASE_ADMIN_URL is not a PostgreSQL address.") from None
+
+
+def _refusals() -> dict[str, str]:
+    """Return, for each address that cannot be connected to, the reason."""
+    refusals = {}
+    for alias in settings.DATABASES:
+        try:
+            connections[alias].ensure_connection()
+        except OperationalError as error:
+            refusals[alias] = str(error).strip()
+    return refusals
+
+
+def _owner_may_create_roles() -> bool:
+    found = (
+        _as_owner().execute("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
+    )
+    return found is not None and bool(found[0])
+
+
+def _request_to_administrator(roles: Roles, name: str, refusals: dict[str, str]) -> str:
+    def quoted(identifier: str) -> str:
+        return sql.Identifier(identifier).as_string(None)
+
+    everyone = [quoted(role) for role in (roles.owner, *roles.serving)]
+    statements = [f"CREATE ROLE {role} LOGIN;" for role in everyone]
+    # psql asks for the passwords and sends verifiers: they appear in no history and no log.
+    statements += [f"\\password {role}" for role in everyone]
+    statements += [f"CREATE DATABASE {quoted(name)} OWNER {everyone[0]} ENCODING 'UTF8' TEMPLATE template0;"]
+    statements += [f"GRANT CONNECT ON DATABASE {quoted(name)} TO {role};" for role in everyone[1:]]
+    reasons = "\n".join(f"  {alias}: {reason}" for alias, reason in refusals.items())
+    return (
+        f"Roles or database are not there yet, and DATABASE_ADMIN_URL is not set:\n{reasons}\n\n"
+        "Set it, or let a database administrator run in psql what is missing of the following, with the passwords "
+        "of your addresses, and run setup_database again:\n\n" + "\n".join(statements)
+    )

@@ -1,0 +1,167 @@
+"""All settings of auditlog. What differs between machines comes from the environment; secrets have no default.
+
+    SECRET_KEY                required                     Django's signing of sessions and CSRF tokens
+    DATABASE_URL              required                     runtime role auditlog_app
+    DATABASE_APPROVER_URL     web process only             role that may execute approvals
+    DATABASE_OWNER_URL        set-up commands only         role that owns the tables; a serving process refuses it
+    AUDITLOG_MASTER_KEY, or AUDITLOG_MASTER_KEY_FILE       seals the private keys in the database
+    the rest                  optional, explained below
+
+DATABASE_ADMIN_URL is read by `setup_database` alone and never enters the settings.
+Wrong values are found by the system checks of auditlog_project/checks.py.
+"""
+
+from pathlib import Path
+
+from auditlog_project.environment_values import celery_url, database, env, required
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = required(
+    "SECRET_KEY",
+    how="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'",
+)
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+
+INSTALLED_APPS = [
+    "auditlog_project.apps.ProjectConfig",
+    "activity",
+    "signing",
+    "rest_framework",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "auditlog_project.urls"
+WSGI_APPLICATION = "auditlog_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# One database, three roles. The limits bound what a stuck or hostile session can hold up; verification and ingest
+# work in short transactions and stay far below them. A migration may rightly run for long: the owner has no
+# statement_timeout.
+_WAITING = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+_SERVING = f"{_WAITING} -c statement_timeout=300s"
+_CONNECTION = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}  # seconds
+DATABASES = {
+    "default": _CONNECTION
+    | database(
+        "DATABASE_URL",
+        required(
+            "DATABASE_URL",
+            how="Give the address of the runtime role: postgresql://auditlog_app:PASSWORD@HOST:5432/auditlog . "
+            "`./auditlog` makes an embedded PostgreSQL and sets it; for a server of your own: manage.py setup_database",
+        ),
+        options=_SERVING,
+    ),
+}
+if _approver_url := env.str("DATABASE_APPROVER_URL", default=""):
+    DATABASES["approver"] = _CONNECTION | database("DATABASE_APPROVER_URL", _approver_url, options=_SERVING)
+if _owner_url := env.str("DATABASE_OWNER_URL", default=""):
+    DATABASES["owner"] = database("DATABASE_OWNER_URL", _owner_url, options=_WAITING)
+DATABASE_ROUTERS: list[str] = []
+
+# Broker, results and cache. A password belongs into the URL; nothing logs it.
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+CELERY_BROKER_URL = celery_url(REDIS_URL)
+CELERY_RESULT_BACKEND = CELERY_BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# JSON only: a pickled message would let whoever reaches the broker run code in the worker.
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_RESULT_EXPIRES = 3600  # seconds
+CELERY_TASK_TIME_LIMIT = 3600  # seconds
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+# Fixed in code: a schedule kept in the database could be switched off by any staff user.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+REST_FRAMEWORK = {
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+
+# The way from the browser is TLS, unless DEBUG says that this is somebody's desk. A proxy that ends TLS must set the
+# header itself and drop the client's.
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_TRANSPORT", default=not DEBUG)
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE_SSL_REDIRECT else 0  # one year
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 8 * 3600  # seconds
+X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "auditlog_project.redaction.AddressesHiddenFilter"
+
+# Where the master key is: 32 bytes in base64, in the variable or in a 0600 file. Read at first use by signing.
+AUDITLOG_MASTER_KEY = env.str("AUDITLOG_MASTER_KEY", default="")
+AUDITLOG_MASTER_KEY_FILE = env.str("AUDITLOG_MASTER_KEY_FILE", default="")
+# Name of this installation in every checkpoint; the origin of a ledger is <AUDITLOG_ORIGIN>/<ledger>. Never change it.
+AUDITLOG_ORIGIN = env.str("AUDITLOG_ORIGIN", default="auditlog.local")
+# Directory outside the database for copies of checkpoints; empty: none are kept, and verify cannot rule out a rollback.
+AUDITLOG_ANCHOR_DIR = env.str("AUDITLOG_ANCHOR_DIR", default="")
+# File with the pinned checkpoint keys, written at set-up.
+AUDITLOG_TRUST_FILE = env.str(
+    "AUDITLOG_TRUST_FILE",
+    default=str(Path(AUDITLOG_ANCHOR_DIR) / "trust.vkeys") if AUDITLOG_ANCHOR_DIR else "",
+)
+# Events of a type that no log type matches: "accept" under the default policy, or "refuse".
+AUDITLOG_UNKNOWN_TYPES = env.str("AUDITLOG_UNKNOWN_TYPES", default="accept")
+# Largest `data` of one event that is kept beside its record, in bytes.
+AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
+
+# Events and statements carry what people did: SQL with its parameters is never logged, whatever DEBUG says.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django.db.backends": {"level": "INFO"}, "django.db.backends.schema": {"level": "WARNING"}},
+}

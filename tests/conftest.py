@@ -1,0 +1,86 @@
+"""Fixtures for every test: a real PostgreSQL, migrated once, and a clone of it for whoever needs one.
+
+    @pytest.mark.django_db     Django's `default` connection as auditlog_app, in a transaction that is rolled back
+    fresh_database             a clone of its own for tests that commit, attack or use several roles
+    every_server_database      the same, once on each server version of this machine
+    broker                     a real Valkey for Celery and cache
+
+Servers start when the first test asks; a test without a database pays nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import django
+import pytest
+
+_SETTINGS = {
+    "DJANGO_SETTINGS_MODULE": "auditlog_project.settings",
+    "SECRET_KEY": "for tests only",
+    "ALLOWED_HOSTS": "testserver,localhost",
+    "SECURE_TRANSPORT": "off",
+    # Nowhere, until a fixture points them at a clone: a test must not find somebody's real database.
+    "DATABASE_URL": "postgresql://auditlog_app@/ask_for_a_database_fixture?host=/nonexistent",
+    "DATABASE_APPROVER_URL": "postgresql://auditlog_approver@/ask_for_a_database_fixture?host=/nonexistent",
+    "DATABASE_OWNER_URL": "postgresql://auditlog_owner@/ask_for_a_database_fixture?host=/nonexistent",
+    "REDIS_URL": "unix:///nonexistent/valkey.sock",
+    "AUDITLOG_MASTER_KEY": "bWFzdGVyIGtleSBmb3IgdGVzdHMsIDMyIGJ5dGVzISE=",
+    "AUDITLOG_ORIGIN": "auditlog.test",
+}
+# Before Django reads its settings, and instead of whatever the caller's shell has.
+for _name in [name for name in os.environ if name.startswith(("AUDITLOG_", "DATABASE_"))]:
+    if _name != "AUDITLOG_TEST_STATE_DIR":
+        del os.environ[_name]
+os.environ.update(_SETTINGS)
+django.setup()
+
+from tests.clusters import EMBEDDED, Clusters, Database, server_names  # noqa: E402 -- Django reads its settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse Django's transactional tests: they clean up by TRUNCATE, which the guards rightly stop."""
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        if marker and (marker.kwargs.get("transaction") or "fresh_database" in getattr(item, "fixturenames", ())):
+            message = f"{item.nodeid}: for commits use fresh_database, without the django_db mark"
+            raise pytest.UsageError(message)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that wants every server on the embedded one and on each other version installed."""
+    if "every_server_database" in metafunc.fixturenames:
+        metafunc.parametrize("every_server_database", server_names(), indirect=True)
+
+
+@pytest.fixture(scope="session")
+def clusters(django_db_blocker: Any) -> Iterator[Clusters]:
+    """Give the servers of this run; a template is built with Django's own migrate."""
+    with django_db_blocker.unblock(), Clusters() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(clusters: Clusters, django_db_blocker: Any) -> Iterator[None]:
+    """Stand in for pytest-django's: `default` is auditlog_app on a clone that lives as long as the run."""
+    with django_db_blocker.unblock(), clusters[EMBEDDED].clone() as database, database.as_django_databases():
+        yield
+
+
+@pytest.fixture
+def fresh_database(clusters: Clusters, django_db_blocker: Any) -> Iterator[Database]:
+    """Give a test its own database, Django's connections and the anchor directory included. Commits are real."""
+    yield from _own_database(clusters, EMBEDDED, django_db_blocker)
+
+
+@pytest.fixture
+def every_server_database(
+    request: pytest.FixtureRequest, clusters: Clusters, django_db_blocker: Any
+) -> Iterator[Database]:
+    """Give a test its own database, once on each version of PostgreSQL."""
+    yield from _own_database(clusters, request.param, django_db_blocker)
+
+
+def _own_database(clusters: Clusters, server: str, django_db_blocker: Any) -> Iterator[Database]:
+    with django_db_blocker.unblock(), clusters[server].clone() as database, database.as_django_databases():
+        yield database
