@@ -8,7 +8,7 @@ DROP TRIGGER forward_only_truncate ON public.ledger_heads;
 DROP TRIGGER forward_only ON public.ledger_heads;
 DROP TRIGGER append_only_truncate ON public.ledgers;
 DROP TRIGGER append_only ON public.ledgers;
-DROP FUNCTION public.checkpoint_store(smallint, bigint, bytea, text);
+DROP FUNCTION public.checkpoint_store(smallint, bigint, bytea, text, text[]);
 DROP FUNCTION public.ledger_append(smallint, bytea, text[]);
 DROP FUNCTION public.ledger_lock_all();
 DROP FUNCTION public.ledger_open(text, text, text);

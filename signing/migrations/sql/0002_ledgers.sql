@@ -122,7 +122,7 @@ DECLARE
     added integer := octet_length(leaf_hashes) / 32;
     start bigint;
     next_leaf bigint;
-    frontier bytea[];
+    peaks bytea[];
     depth integer;
     node bytea;
     climbed bigint;
@@ -134,7 +134,7 @@ BEGIN
     IF added IS NULL OR added = 0 OR octet_length(leaf_hashes) <> added * 32 THEN
         RAISE EXCEPTION 'AL004: leaf hashes must be a multiple of 32 bytes, and not none' USING ERRCODE = 'AL004';
     END IF;
-    SELECT h.size, h.frontier INTO start, frontier FROM public.ledger_heads h WHERE h.ledger_id = for_ledger FOR UPDATE;
+    SELECT h.size, h.frontier INTO start, peaks FROM public.ledger_heads h WHERE h.ledger_id = for_ledger FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'AL004: there is no such ledger' USING ERRCODE = 'AL004';
     END IF;
@@ -143,14 +143,14 @@ BEGIN
             SELECT FROM public.signing_keys k WHERE k.id = wanted.id AND k.state = 'active' AND k.purpose = 'entry')) THEN
         RETURN;
     END IF;
-    depth := cardinality(frontier);
+    depth := cardinality(peaks);
     next_leaf := start;
     WHILE next_leaf < start + added LOOP
         node := substring(leaf_hashes FROM (next_leaf - start)::integer * 32 + 1 FOR 32);
         climbed := next_leaf;
         height := 0;
         WHILE climbed & 1 = 1 LOOP
-            node := sha256('\x01'::bytea || frontier[depth] || node);
+            node := sha256('\x01'::bytea || peaks[depth] || node);
             depth := depth - 1;
             climbed := climbed >> 1;
             height := height + 1;
@@ -159,7 +159,7 @@ BEGIN
             END IF;
         END LOOP;
         depth := depth + 1;
-        frontier[depth] := node;
+        peaks[depth] := node;
         next_leaf := next_leaf + 1;
         IF next_leaf & 255 = 0 THEN
             -- This leaf completed a tile of leaves; its root may complete a tile of the next level, and so on.
@@ -189,15 +189,17 @@ BEGIN
     INSERT INTO public.ledger_nodes (ledger_id, level, node_index, hash)
     SELECT for_ledger, 0, i, substring(leaf_hashes FROM (i - start)::integer * 32 + 1 FOR 32)
     FROM generate_series(tile_from, next_leaf - 1) i;
-    frontier := frontier[1:depth];
-    UPDATE public.ledger_heads h SET size = next_leaf, frontier = ledger_append.frontier WHERE h.ledger_id = for_ledger;
-    RETURN QUERY SELECT start, next_leaf, frontier;
+    peaks := peaks[1:depth];
+    UPDATE public.ledger_heads h SET size = next_leaf, frontier = peaks WHERE h.ledger_id = for_ledger;
+    RETURN QUERY SELECT start, next_leaf, peaks;
 END;
 $$;
 
 -- AL004: keeps a signed checkpoint of a size that the ledger has reached and returns the newest one, which may be
 -- another's that covers more. Within a minute the newest replaces its predecessor, so that storage stays small.
-CREATE FUNCTION public.checkpoint_store(for_ledger smallint, at_size bigint, tree_root bytea, signed_note text)
+-- Returns no row, having kept nothing, unless exactly the active checkpoint keys signed: the caller signs anew.
+CREATE FUNCTION public.checkpoint_store(
+    for_ledger smallint, at_size bigint, tree_root bytea, signed_note text, key_ids text[])
 RETURNS TABLE (size bigint, note text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -207,6 +209,10 @@ BEGIN
     IF at_size > (SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = for_ledger) IS NOT FALSE
         OR octet_length(tree_root) <> 32 OR octet_length(signed_note) > 65536 THEN
         RAISE EXCEPTION 'AL004: the ledger has not reached the size of this checkpoint' USING ERRCODE = 'AL004';
+    END IF;
+    IF key_ids IS DISTINCT FROM ARRAY(SELECT k.id::text FROM public.signing_keys k
+            WHERE k.purpose = 'checkpoint' AND k.state = 'active' ORDER BY k.id COLLATE "C") THEN
+        RETURN;
     END IF;
     SELECT c.* INTO newest FROM public.ledger_checkpoints c WHERE c.ledger_id = for_ledger ORDER BY c.size DESC LIMIT 1 FOR UPDATE;
     IF newest.size = at_size AND newest.root <> tree_root THEN
@@ -238,7 +244,7 @@ REVOKE EXECUTE ON FUNCTION public.ledger_leaf_hashes(smallint, bigint, integer) 
 REVOKE EXECUTE ON FUNCTION public.ledger_open(text, text, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION public.ledger_lock_all() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION public.ledger_append(smallint, bytea, text[]) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION public.checkpoint_store(smallint, bigint, bytea, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION public.checkpoint_store(smallint, bigint, bytea, text, text[]) FROM PUBLIC;
 
 ALTER TABLE public.ledger_tiles ALTER COLUMN hashes SET STORAGE EXTERNAL;
 ALTER TABLE public.ledger_heads SET (fillfactor = 50);

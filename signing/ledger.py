@@ -1,0 +1,128 @@
+"""Appending to a ledger and signing where it stands. PostgreSQL's `ledger_append` assigns leaves; nothing else may.
+
+    BEGIN; … ledger.append(…): locks the head, gives leaf indexes; … INSERT of the rows; COMMIT;
+    then sign_checkpoint: the committed head becomes a checkpoint, before the writer gets his answer.
+
+A crash after COMMIT loses no leaf: the next append or beat signs a checkpoint that covers it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import InternalError, connection
+
+from signing import anchors, checkpoint, queries
+from signing.errors import AnchorConflictError, LedgerRefusedError, NoActiveKeyError
+from signing.merkle import Frontier
+from signing.models import SigningKey
+from signing.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from signing.models import Ledger
+
+REFUSED = "AL004"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a batch of leaves stands, and the tree as it is with them."""
+
+    first_leaf: int
+    frontier: Frontier
+
+
+def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[str] = ()) -> Appended | None:
+    """Append leaves inside the caller's transaction, which holds the ledger's head until it ends.
+
+    Returns None, with the head locked and nothing appended, if one of `key_ids` is no active entry key any more: a
+    rotation came between signing and locking, sign anew. Raises LedgerRefusedError for what is no ledger or no hash.
+    """
+    if not connection.in_atomic_block:
+        message = "leaves are appended in the transaction that stores their rows"
+        raise RuntimeError(message)
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(
+                "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %s, %s::text[])",
+                [ledger.pk, b"".join(leaf_hashes), list(key_ids)],
+            )
+        except InternalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != REFUSED:
+                raise
+            raise LedgerRefusedError(str(error)) from error
+        row = cursor.fetchone()
+    return None if row is None else Appended(row[0], Frontier(row[1], row[2]))
+
+
+def lock_all() -> dict[int, int]:
+    """Lock every ledger until the transaction ends, so that no append comes between; return their sizes by ledger id."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger_id, size FROM public.ledger_lock_all()")
+        return dict(cursor.fetchall())
+
+
+def open_ledger(name: str, origin: str, kind: str) -> int:
+    """Make an empty ledger and return its id; every key that is active may sign in it from the first leaf."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute("SELECT public.ledger_open(%s, %s, %s)", [name, origin, kind])
+        except InternalError as error:
+            raise LedgerRefusedError(str(error)) from error
+        return int(cursor.fetchone()[0])
+
+
+def sign_checkpoint(ledger: Ledger, frontier: Frontier | None = None, *, force_anchor: bool = False) -> str:
+    """Sign the committed head, keep and anchor it, and return the newest checkpoint: this one, or one that covers more.
+
+    `frontier` is a head that the caller has committed; without it the present one is read. Raises NoActiveKeyError
+    without a checkpoint key, AnchorConflictError if an anchor outside shows that the database was rolled back.
+    """
+    if connection.in_atomic_block:
+        message = "only a committed head is signed: a rolled-back one would contradict the next"
+        raise RuntimeError(message)
+    tree = frontier or queries.head(ledger)
+    stored = _sign_and_store(ledger, tree) or _sign_and_store(ledger, tree, refresh=True)
+    if stored is None:
+        raise NoActiveKeyError("the checkpoint keys changed twice while a checkpoint was signed; try again")
+    size, note = stored
+    if settings.AUDITLOG_ANCHOR_DIR:
+        _anchor(ledger, size, note, force=force_anchor)
+    return note
+
+
+def _sign_and_store(ledger: Ledger, tree: Frontier, *, refresh: bool = False) -> tuple[int, str] | None:
+    keys = queries.active_keys(SigningKey.Purpose.CHECKPOINT, refresh=refresh)
+    if not keys:
+        if not refresh:
+            return None
+        raise NoActiveKeyError("there is no active checkpoint key; run ./auditlog setup_database")
+    head = checkpoint.Checkpoint(ledger.origin, tree.size, tree.root())
+    signers = [
+        (checkpoint.NoteKey(ledger.origin, bytes(key.public_key)), PROVIDERS[key.provider].signer(key)) for key in keys
+    ]
+    note = checkpoint.sign(head, signers)
+    with connection.cursor() as cursor:
+        # The head is durable already and a checkpoint can be signed again, so this commit need not wait for the disk.
+        cursor.execute(
+            "SELECT kept.size, kept.note FROM set_config('synchronous_commit', 'off', true), "
+            "public.checkpoint_store(%s::smallint, %s, %s, %s, %s::text[]) kept",
+            [ledger.pk, tree.size, head.root, note, [key.id for key in keys]],
+        )
+        return cursor.fetchone()
+
+
+def _anchor(ledger: Ledger, size: int, note: str, *, force: bool) -> None:
+    directory = Path(settings.AUDITLOG_ANCHOR_DIR)
+    try:
+        anchors.write(directory, ledger.name, note, size, now=datetime.now(UTC), force=force)
+    except AnchorConflictError as error:
+        # Another process may have anchored a later checkpoint meanwhile; only an anchor beyond the head contradicts.
+        if size >= error.anchored_size or queries.head(ledger).size < error.anchored_size:
+            raise

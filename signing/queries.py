@@ -1,0 +1,105 @@
+"""Reading ledgers and keys: heads, tree nodes, proofs, checkpoints, public keys. Writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
+
+from signing.checkpoint import NoteKey
+from signing.errors import LedgerNotFoundError
+from signing.jws import public_jwk
+from signing.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proof, tile_root
+from signing.models import Ledger, LedgerCheckpoint, LedgerHead, SigningKey
+
+if TYPE_CHECKING:
+    from signing.merkle import NodeReader
+
+_HASHES = """
+    SELECT coalesce(
+        (SELECT t.hashes FROM public.ledger_tiles t
+          WHERE t.ledger_id = %(ledger)s AND t.level = %(level)s AND t.tile_index = %(tile)s),
+        (SELECT string_agg(n.hash, ''::bytea ORDER BY n.node_index) FROM public.ledger_nodes n
+          WHERE n.ledger_id = %(ledger)s AND n.level = %(level)s
+            AND n.node_index >= %(tile)s * 256 AND n.node_index < (%(tile)s + 1) * 256))
+"""
+
+
+def ledger_named(name: str) -> Ledger:
+    """Return the ledger. Raises LedgerNotFoundError, naming the ones there are."""
+    try:
+        return Ledger.objects.get(name=name)
+    except Ledger.DoesNotExist:
+        names = ", ".join(Ledger.objects.values_list("name", flat=True)) or "none; run ./auditlog setup_database"
+        message = f"there is no ledger {name!r}; there are: {names}"
+        raise LedgerNotFoundError(message) from None
+
+
+def head(ledger: Ledger) -> Frontier:
+    """Return the committed head of the ledger."""
+    row = LedgerHead.objects.get(ledger=ledger)
+    return Frontier(row.size, row.frontier)
+
+
+def latest_checkpoint(ledger: Ledger) -> LedgerCheckpoint | None:
+    """Return the newest signed checkpoint, or None for a ledger whose set-up was interrupted."""
+    return LedgerCheckpoint.objects.filter(ledger=ledger).order_by("-size").first()
+
+
+def tile(ledger: Ledger, level: int, tile_index: int) -> bytes:
+    """Return the hashes of a tile, up to 256 of 32 bytes; fewer while it fills, none if nothing is there yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HASHES, {"ledger": ledger.pk, "level": level, "tile": tile_index})
+        row = cursor.fetchone()
+    return bytes(row[0]) if row and row[0] is not None else b""
+
+
+def node_reader(ledger: Ledger) -> NodeReader:
+    """Return a reader of the tree's perfect subtrees; it keeps the tiles that it has read."""
+    tiles: dict[tuple[int, int], bytes] = {}
+
+    def node_at(height: int, index: int) -> bytes:
+        level, rest = divmod(height, TILE_HEIGHT)
+        first = index << rest
+        place = (level, first // TILE_WIDTH)
+        end = (first % TILE_WIDTH + (1 << rest)) * HASH_SIZE
+        if len(tiles.get(place, b"")) < end:
+            tiles[place] = tile(ledger, *place)
+        return tile_root(tiles[place][first % TILE_WIDTH * HASH_SIZE : end])
+
+    return node_at
+
+
+def prove_inclusion(ledger: Ledger, leaf_index: int, size: int) -> list[bytes]:
+    """Return the proof that ties a leaf to the root of the first `size` leaves. Raises IndexError beyond them."""
+    return inclusion_proof(leaf_index, size, node_reader(ledger))
+
+
+def note_keys(ledger: Ledger, *states: str) -> list[NoteKey]:
+    """Return the checkpoint keys under the ledger's origin, active ones unless other states are named."""
+    keys = SigningKey.objects.filter(
+        purpose=SigningKey.Purpose.CHECKPOINT, state__in=states or (SigningKey.State.ACTIVE,)
+    )
+    return [NoteKey(ledger.origin, bytes(key.public_key)) for key in keys]
+
+
+def active_keys(purpose: str, *, refresh: bool = False) -> tuple[SigningKey, ...]:
+    """Return the active keys of a purpose in the order of their ids, as this process last saw them.
+
+    Who uses them has the database confirm them in the same call (`ledger_append`, `checkpoint_store`) and refreshes.
+    """
+    place = (str(connection.settings_dict["NAME"]), purpose)
+    if refresh or place not in _active_keys:
+        keys = SigningKey.objects.filter(purpose=purpose, state=SigningKey.State.ACTIVE)
+        _active_keys[place] = tuple(sorted(keys, key=lambda key: key.id))
+    return _active_keys[place]
+
+
+_active_keys: dict[tuple[str, str], tuple[SigningKey, ...]] = {}
+
+
+def jwks() -> dict[str, list[dict[str, Any]]]:
+    """Return the public entry keys that were ever active, as a JWK Set (RFC 7517); HMAC keys have no public half."""
+    keys = SigningKey.objects.filter(purpose=SigningKey.Purpose.ENTRY).exclude(state=SigningKey.State.PRE_ACTIVE)
+    jwk = (public_jwk(key.id, key.algorithm, bytes(key.public_key)) for key in keys)
+    return {"keys": [key for key in jwk if key is not None]}
