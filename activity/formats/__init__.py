@@ -1,7 +1,7 @@
 """Formats of other people's events, and the mapping of each to our Event. Pure.
 
-A format is a module with the two functions of `Format`; its docstring is the mapping table. `data` of the event is always
-the whole original (in our own format: its member `data`), so that nothing is lost by mapping.
+A format is a module with the two functions of `Format`; its docstring is the mapping table. `data` of the event is
+always the whole original (in our own format: its member `data`), so that nothing is lost by mapping.
 """
 
 from __future__ import annotations

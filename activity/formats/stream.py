@@ -62,38 +62,15 @@ class EventStream:
                 yield Unit(self.number, line, "$")
 
     def _records(self) -> Iterator[Unit]:
-        # `start` is the end of the last piece that was dealt with, `position` how far the rest was looked at.
-        buffer, start, position, depth, follows = b"", 0, 0, 0, False
-        while chunk := self._file.read1(_CHUNK_BYTES):
-            buffer, position, start = buffer[start:] + chunk, position - start, 0
-            while token := _TOKEN.search(buffer, position):
-                if token.group() == b'"':
-                    position = token.start()  # a string that goes on in the next chunk
-                    break
-                position = token.end()
-                if token.group() not in _STEPS:
-                    continue
-                if depth <= _INSIDE_RECORDS:
-                    self._check_gap(buffer[start : token.start()], depth, token.group(), follows=follows)
-                    start = token.start() if (depth, token.group()) == (_INSIDE_RECORDS, b"{") else position
-                depth += _STEPS[token.group()]
-                if follows := depth == _INSIDE_RECORDS and token.group() == b"}":
+        cutter = _RecordCutter()
+        try:
+            while chunk := self._file.read1(_CHUNK_BYTES):
+                for record in cutter.records(chunk):
                     self.number += 1
-                    yield Unit(self.number, buffer[start:position], f"$.Records[{self.number - 1}]")
-                    start = position
-            else:
-                position = len(buffer)
-            if len(buffer) - start > MAX_UNIT_BYTES:
-                raise BadStreamError(self._after(), f"the next record: {_TOO_LONG}")
-        if depth or buffer[start:].strip():
-            raise BadStreamError(self._after(), "the file breaks off")
-
-    def _check_gap(self, gap: bytes, depth: int, token: bytes, *, follows: bool) -> None:
-        expected = _GAPS.get((depth, token))
-        if (depth, token, follows) == (_INSIDE_RECORDS, b"{", True):
-            expected = b","
-        if expected is None or b"".join(gap.split()) != expected:
-            raise BadStreamError(self._after(), 'the form {"Records": [{…}, {…}]} is broken')
+                    yield Unit(self.number, record, f"$.Records[{self.number - 1}]")
+            cutter.end()
+        except _BrokenFormError as error:
+            raise BadStreamError(self._after(), str(error)) from error
 
     def _after(self) -> str:
         return f"after {self.unit} {self.number:,}"
@@ -101,8 +78,67 @@ class EventStream:
 
 _TOO_LONG = f"longer than {MAX_UNIT_BYTES:,} bytes"
 _RECORDS_HEAD = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|["{}\[\]]', re.DOTALL)
+
+
+class _BrokenFormError(Exception):
+    """The bytes are not of the form {"Records": […]}."""
+
+
+class _RecordCutter:
+    """Finds the records in a file that comes in chunks; only counts brackets, strict_json.py reads what is between."""
+
+    def __init__(self) -> None:
+        self._rest = b""  # what follows the last piece that was dealt with
+        self._looked = 0  # how far the rest was looked at
+        self._depth = 0
+        self._after_record = False
+
+    def records(self, chunk: bytes) -> Iterator[bytes]:
+        """Give the records that end in this chunk."""
+        self._rest += chunk
+        start = 0
+        while token := _TOKEN.search(self._rest, self._looked):
+            bracket = token.group()
+            if bracket == b'"':  # a string that goes on in the next chunk
+                self._looked = token.start()
+                break
+            self._looked = token.end()
+            if bracket not in _STEPS:
+                continue
+            if self._depth <= _INSIDE_RECORDS:
+                self._check_gap(self._rest[start : token.start()], bracket)
+                start = token.start() if (self._depth, bracket) == (_INSIDE_RECORDS, b"{") else token.end()
+            self._depth += _STEPS[bracket]
+            self._after_record = (self._depth, bracket) == (_INSIDE_RECORDS, b"}")
+            if self._after_record:
+                yield self._rest[start : token.end()]
+                start = token.end()
+        else:
+            self._looked = len(self._rest)
+        self._rest, self._looked = self._rest[start:], self._looked - start
+        if len(self._rest) > MAX_UNIT_BYTES:
+            raise _BrokenFormError(f"the next record is {_TOO_LONG}")
+
+    def end(self) -> None:
+        """Raise _BrokenFormError unless the file is complete."""
+        if self._depth or self._rest.strip():
+            raise _BrokenFormError("the file breaks off")
+
+    def _check_gap(self, gap: bytes, bracket: bytes) -> None:
+        if b"".join(gap.split()) != _GAPS.get((self._depth, bracket, self._after_record)):
+            raise _BrokenFormError('the form {"Records": [{…}, {…}]} is broken')
+
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _STEPS = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _INSIDE_RECORDS = 2
-# What stands before a bracket outside the records, without white space.
-_GAPS = {(0, b"{"): b"", (1, b"["): b'"Records":', (2, b"{"): b"", (2, b"]"): b"", (1, b"}"): b""}
+# What stands before a bracket outside the records, without white space: by depth, bracket, a record before or not.
+_GAPS = {
+    (0, b"{", False): b"",
+    (1, b"[", False): b'"Records":',
+    (2, b"{", False): b"",
+    (2, b"{", True): b",",
+    (2, b"]", False): b"",
+    (2, b"]", True): b"",
+    (1, b"}", False): b"",
+}

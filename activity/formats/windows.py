@@ -4,8 +4,8 @@ r"""Windows events as flat JSON, as NXLog, Winlogbeat's flat forms and the Secur
     occurred_at   TimeCreated, else @timestamp, else EventTime; digits finer than a microsecond are cut
     type          windows.<channel>.<EventID>: windows.security.4688, windows.sysmon.10, windows.powershell.4104
     action        first line of Message; by _ACTIONS where that line is different every time
-    actor         DOMAIN\name of Subject…, or of Target… where somebody logs on or off (_LOGONS), else User, AccountName,
-                  the user that PowerShell names in its text, the process (Image, …), else the host
+    actor         DOMAIN\name of Subject…, or of Target… where somebody logs on or off (_LOGONS), else User,
+                  AccountName, the user that PowerShell names in its text, the process (Image, …), else the host
     target        first of _TARGETS that says something (registry key, file, process, address, …), else DOMAIN\name of
                   Target…, else first of _LAST_TARGETS
     ip            IpAddress, SourceIp, SourceAddress, ClientAddress where it is an address
