@@ -10,8 +10,6 @@ It listens on a Unix socket only and knows one way in: a password (scram-sha-256
 not used: as root it makes a user with a shell and opens every directory above the data, /root included.
 """
 
-import hashlib
-import os
 import secrets
 import shlex
 import shutil
@@ -21,16 +19,15 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from .errors import EmbeddedError, ServerStartError, ServerStopError
+from .errors import ServerStartError, ServerStopError
 from .programs import postgres_major, postgres_programs, reachable_postgres
+from .sockets import make_socket_directory, socket_directory
 from .state import kept_secret, locked, passage, prepare_state, private
 from .system_user import CLEAN_ENVIRONMENT, ServerUser, server_user
 
 SUPERUSER = "postgres"
 _SYSTEM_USER = "auditlog-postgres"
 _SOCKET_NAME = ".s.PGSQL.5432"
-# sockaddr_un holds 108 bytes with the final zero on Linux, 104 on macOS.
-_LONGEST_SOCKET_PATH = 103
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 _LEFTOVER_SECONDS = 20
@@ -89,14 +86,13 @@ class PostgresServer:
         self._data = self._home / "data"
         self._config = self._home / "config"
         self._log = self._home / "log"
-        self._socket = _socket_directory(self._home)
+        self._socket = socket_directory(self._home, _SOCKET_NAME)
 
     @property
     def version(self) -> int:
         """Return the major version of the programs."""
         return postgres_major(self._programs)
 
-    @property
     def is_running(self) -> bool:
         """Return whether the server accepts connections."""
         return self._answer() == _ACCEPTS
@@ -116,7 +112,7 @@ class PostgresServer:
         A running server is left alone, one that crashed recovers. Raises EmbeddedError if it cannot be had.
         """
         with locked(self._state):
-            if self.is_running:
+            if self.is_running():
                 return
             user = server_user(_SYSTEM_USER)
             passage(self._home)
@@ -125,7 +121,7 @@ class PostgresServer:
             self._make_cluster(programs, user)
             self._check_version(programs)
             self._write_config(user)
-            _make_socket_directory(self._socket, user)
+            make_socket_directory(self._socket, user)
             self._run_until_it_answers(programs, user)
 
     def stop(self) -> None:
@@ -211,7 +207,7 @@ class PostgresServer:
             if not leftovers:
                 self._remove_stale_locks()
             done = user.run(command, cwd=self._home)
-            if done.returncode == 0 and self.is_running:
+            if done.returncode == 0 and self.is_running():
                 return
             if not leftovers or time.monotonic() > deadline:
                 break
@@ -228,24 +224,6 @@ class PostgresServer:
         if _PROCESSES.is_dir():
             (self._data / "postmaster.pid").unlink(missing_ok=True)
             (self._socket / f"{_SOCKET_NAME}.lock").unlink(missing_ok=True)
-
-
-def _socket_directory(home: Path) -> Path:
-    directory = home / "run"
-    if len(os.fsencode(directory / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
-        return directory
-    base = Path("/run") if os.geteuid() == 0 and Path("/run").is_dir() else Path("/tmp")  # noqa: S108 - checked when made
-    return base / f"auditlog-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
-
-
-def _make_socket_directory(directory: Path, user: ServerUser) -> None:
-    private(directory)
-    user.own(directory)
-    found = directory.lstat()
-    # In /tmp somebody else may have been first, with a directory or a link of his own.
-    if directory.is_symlink() or found.st_uid != user.uid or found.st_mode & 0o077:
-        message = f"{directory} belongs to somebody else. Remove it, or set AUDITLOG_STATE_DIR to a shorter path."
-        raise EmbeddedError(message)
 
 
 def _locale_options(major: int) -> list[str]:

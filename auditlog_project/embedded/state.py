@@ -8,7 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import EmbeddedError
@@ -63,19 +63,27 @@ def private(directory: Path) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Replace `path` by a file holding `text`, 0600 from its first moment, whole or not at all."""
+    _written(path, text).replace(path)
+
+
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """Return the secret in `path`; the first call makes it. Of two first calls one wins, and both return its secret."""
+    if not path.exists():
+        made = _written(path, make() + "\n")
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+        made.unlink()
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _written(path: Path, text: str) -> Path:
+    """Return a new file beside `path` that holds `text` on the disk."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    Path(name).replace(path)
-
-
-def kept_secret(path: Path, make: Callable[[], str]) -> str:
-    """Return the secret in `path`; the first call makes it."""
-    if not path.exists():
-        write_private(path, make() + "\n")
-    return path.read_text(encoding="utf-8").strip()
+    return Path(name)
 
 
 @contextmanager
