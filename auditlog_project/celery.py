@@ -22,6 +22,6 @@ def refuse_weak_posture(**_: object) -> None:
     from auditlog_project import posture  # noqa: PLC0415 -- needs the loaded apps
 
     try:
-        posture.require(posture.WORKER)
+        posture.require(posture.Process.WORKER)
     except posture.PostureError as error:
         raise SystemExit(str(error)) from error

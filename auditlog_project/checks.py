@@ -1,1 +1,56 @@
-"""System checks."""
+"""System checks of settings and posture, with ids `auditlog.E0xx` and `auditlog.W0xx`.
+
+    E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
+    E01x to E05x      posture/__init__.py; these ask the database: manage.py check --database default
+
+A serving process does not start while any posture check fails; see wsgi.py and celery.py.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from auditlog_project import posture
+from signing.errors import MasterKeyError
+from signing.providers import master_key
+
+_LARGEST_DETACHED_BYTES = 64 * 1024 * 1024
+
+
+@register("auditlog")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Return what is wrong with the settings of auditlog."""
+    problems: list[CheckMessage] = []
+    try:
+        master_key()
+    except MasterKeyError as error:
+        problems.append(Error("There is no usable master key.", hint=str(error), id="auditlog.E001"))
+    if settings.AUDITLOG_UNKNOWN_TYPES not in {"accept", "refuse"}:
+        text = f"AUDITLOG_UNKNOWN_TYPES is {settings.AUDITLOG_UNKNOWN_TYPES!r}."
+        problems.append(Error(text, hint='Set it to "accept" or "refuse".', id="auditlog.E002"))
+    if not 0 <= settings.AUDITLOG_MAX_DETACHED_BYTES <= _LARGEST_DETACHED_BYTES:
+        text = f"AUDITLOG_MAX_DETACHED_BYTES is {settings.AUDITLOG_MAX_DETACHED_BYTES}."
+        hint = f"Set it to a number of bytes from 0 to {_LARGEST_DETACHED_BYTES}."
+        problems.append(Error(text, hint=hint, id="auditlog.E003"))
+    return problems
+
+
+@register("auditlog", deploy=True)
+def check_anchors(**_: Any) -> list[CheckMessage]:
+    """Warn where no copy of a checkpoint leaves the database."""
+    if settings.AUDITLOG_ANCHOR_DIR:
+        return []
+    text = "AUDITLOG_ANCHOR_DIR is not set: nobody can rule out that the whole database was set back."
+    hint = "Name a directory outside the database server, which its administrators cannot change."
+    return [checks.Warning(text, hint=hint, id="auditlog.W004")]
+
+
+@register("auditlog", Tags.database)
+def check_posture(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return why serving processes would refuse this database. Asked for by --database default."""
+    if "default" not in (databases or ()):
+        return []
+    return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in posture.serving_problems()]

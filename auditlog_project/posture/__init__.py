@@ -1,0 +1,76 @@
+"""Whether the guards of the database hold for this process: a list of problems, and the refusal to start with any.
+
+    process.py     addresses that a serving process must not have          E01x
+    roles.py       what the runtime role is, owns, and may become          E02x
+    privileges.py  what it may do, against database/declared.py            E03x
+    guards.py      triggers and functions, against this release's SQL      E04x
+    server.py      settings without which an answer may be lost            E05x
+
+Problems of the database are found over a connection of the role that is judged. Nothing is changed.
+"""
+
+import os
+from enum import Enum
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connections
+
+from auditlog_project.posture.guards import guard_problems
+from auditlog_project.posture.privileges import privilege_problems
+from auditlog_project.posture.problem import Connection, Problem
+from auditlog_project.posture.process import address_problems
+from auditlog_project.posture.release import read_release
+from auditlog_project.posture.roles import role_problems
+from auditlog_project.posture.server import server_problems
+
+__all__ = ["PostureError", "Problem", "Process", "database_problems", "require", "serving_problems"]
+
+
+class Process(Enum):
+    """Kinds of serving processes; the value is what a person calls them."""
+
+    WEB = "web process"
+    WORKER = "worker"
+
+
+class PostureError(Exception):
+    """The process must not serve. Says why, one line for each problem."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"auditlog refuses to start, because the guards of its database would not hold:\n{lines}")
+        self.problems = problems
+
+
+def require(process: Process) -> None:
+    """Raise PostureError if this process must not serve. Opens the connections that it judges."""
+    problems = address_problems(process is Process.WEB, os.environ, settings.DATABASES) + serving_problems()
+    if problems:
+        raise PostureError(problems)
+
+
+def serving_problems() -> list[Problem]:
+    """Return what is wrong with the database for the runtime role and, where it is configured, the approver."""
+    problems = []
+    for alias in ("default", "approver"):
+        if alias in settings.DATABASES:
+            connections[alias].ensure_connection()
+            problems += database_problems(connections[alias].connection, alias)
+    return problems
+
+
+def database_problems(connection: Connection, alias: str = "default") -> list[Problem]:
+    """Return what is wrong for the role of this connection, which serves as `alias`: "default" or "approver"."""
+    problems = role_problems(connection)
+    if problems:
+        # Whoever is superuser or owner may do everything: a list of what that is would hide the reason.
+        return problems + ([] if alias == "approver" else _common_problems(connection))
+    problems += privilege_problems(connection, "approver" if alias == "approver" else "app")
+    return problems + ([] if alias == "approver" else _common_problems(connection))
+
+
+def _common_problems(connection: Connection) -> list[Problem]:
+    files = [Path(app.path) / "migrations" / "sql" for app in apps.get_app_configs()]
+    return guard_problems(connection, read_release(files)) + server_problems(connection)
