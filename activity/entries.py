@@ -1,0 +1,112 @@
+"""The rows of entries on their way into PostgreSQL: INSERT for one, COPY for many. Called by services.py alone.
+
+The columns beside the record are an index over it. PostgreSQL has no U+0000 in text, so they show it as U+2400.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from activity.record import Claims, Event
+    from signing.models import Ledger
+
+COLUMNS: dict[str, str] = {
+    "id": "uuid",
+    "ledger_id": "int2",
+    "leaf_index": "int8",
+    "record": "bytea",
+    "detached_data": "bytea",
+    "event_digest": "bytea",
+    "signature": "bytea",
+    "key_id": "varchar",
+    "event_id": "varchar",
+    "type": "varchar",
+    "actor": "varchar",
+    "action": "varchar",
+    "target": "varchar",
+    "outcome": "varchar",
+    "severity": "varchar",
+    "source": "varchar",
+    "ip": "inet",
+    "occurred_at": "timestamptz",
+    "recorded_at": "timestamptz",
+    "revision": "int4",
+    "locked": "bool",
+}
+_NAMES = ", ".join(COLUMNS)
+_INSERT = f"INSERT INTO public.activity_logs ({_NAMES}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
+_COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+
+
+@dataclass(slots=True)
+class Draft:
+    """An entry in the making: the event, what the server adds, and the record that follows from both."""
+
+    event: Event
+    claims: Claims
+    id: UUID
+    recorded_at: datetime
+    algorithm: str | None  # of the key that must sign, or None
+    record: bytes = b""
+    leaf_hash: bytes = b""
+    key_id: str | None = None
+    signature: bytes | None = None
+
+
+def insert(ledger: Ledger, draft: Draft, leaf_index: int) -> None:
+    """Write one entry."""
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, _row(ledger, draft, leaf_index))
+
+
+def copy(ledger: Ledger, drafts: Sequence[Draft], first_leaf: int) -> None:
+    """Write entries whose leaves follow one another from `first_leaf`."""
+    with connection.cursor() as cursor, cursor.copy(_COPY) as rows:
+        rows.set_types(list(COLUMNS.values()))
+        for leaf_index, draft in enumerate(drafts, start=first_leaf):
+            rows.write_row(_row(ledger, draft, leaf_index))
+
+
+def _row(ledger: Ledger, draft: Draft, leaf_index: int) -> tuple[Any, ...]:
+    event, claims = draft.event, draft.claims
+    return (
+        draft.id,
+        ledger.pk,
+        leaf_index,
+        draft.record,
+        claims.detached,
+        claims.digest,
+        draft.signature,
+        draft.key_id,
+        event.event_id and shown(event.event_id),
+        event.type,
+        shown(event.actor),
+        shown(event.action),
+        shown(event.target),
+        event.outcome,
+        event.severity,
+        shown(event.source),
+        event.ip and ip_interface(event.ip),
+        event.occurred_at,
+        draft.recorded_at,
+        1,
+        False,
+    )
+
+
+ip_interface = lru_cache(maxsize=4096)(ipaddress.ip_interface)
+
+
+def shown(text: str) -> str:
+    """Return the text as an index column holds it."""
+    return text.replace("\0", "\u2400") if "\0" in text else text

@@ -1,0 +1,50 @@
+"""Reading log types and entries. Writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from activity.models import ActivityLog, LogType
+from activity.policies import Policies, Policy
+from signing import jws
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from signing.models import Ledger
+
+
+def policies() -> Policies:
+    """Return the log types as they stand."""
+    rows = LogType.objects.values_list("pattern", "requires_signature", "algorithm")
+    return Policies(Policy(*row) for row in rows)
+
+
+def known_event_ids(ledger: Ledger, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ActivityLog]:
+    """Return the entries of a ledger that hold one of these (source, event id) pairs, by pair."""
+    by_source: dict[str, list[str]] = {}
+    for source, event_id in pairs:
+        by_source.setdefault(source, []).append(event_id)
+    return {
+        (source, entry.event_id or ""): entry
+        for source, event_ids in by_source.items()
+        for entry in ActivityLog.objects.filter(ledger=ledger, source=source, event_id__in=event_ids)
+    }
+
+
+def entry_as_jws(entry: ActivityLog) -> str | None:
+    """Return the entry as a compact JWS that any JOSE library verifies, or None if it is not signed."""
+    if entry.key is None or entry.signature is None:
+        return None
+    header = jws.protected(entry.key.algorithm, entry.key.id)
+    return jws.compact(header, bytes(entry.record), bytes(entry.signature))
+
+
+def log_type_facts(log_type: LogType) -> dict[str, object]:
+    """Return what the system entry of a log type says, so that the row can be compared with it."""
+    return {
+        "algorithm": log_type.algorithm,
+        "description": log_type.description,
+        "pattern": log_type.pattern,
+        "requires_signature": log_type.requires_signature,
+    }
