@@ -41,7 +41,7 @@ LOGINS = {role: Login(role, f"{role} for tests") for role in (ROLES.owner, *ROLE
 ALIASES = {"default": ROLES.app, "approver": ROLES.approver, "owner": ROLES.owner}
 VARIABLES = {"default": "DATABASE_URL", "approver": "DATABASE_APPROVER_URL", "owner": "DATABASE_OWNER_URL"}
 # Everything that decides what a template holds.
-_CONTENTS = ("*/migrations/**/*.*", "signing/*.py", "activity/services.py", "auditlog_project/database/*.py")
+_CONTENTS = ("*/migrations/**/*.*", "signing/*.py", "activity/*.py", "auditlog_project/database/*.py")
 EMBEDDED = "embedded"
 _KEPT_TEMPLATES = 4
 _numbers = itertools.count()
@@ -85,9 +85,10 @@ class Database:
             return self.cluster.server.superuser_url(self.name)
         return self.cluster.server.url(role, LOGINS[role].password, self.name)
 
-    def connect(self, role: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
-        """Return a new connection, closed with the test."""
-        self._open.append(psycopg.connect(self.url(role), autocommit=autocommit))
+    def connect(self, role: str, *, password: str | None = None, autocommit: bool = True) -> psycopg.Connection[Any]:
+        """Return a new connection, closed with the test. A role that is not one of ours needs its password."""
+        address = self.url(role) if password is None else self.cluster.server.url(role, password, self.name)
+        self._open.append(psycopg.connect(address, autocommit=autocommit))
         return self._open[-1]
 
     def app(self, *, autocommit: bool = True) -> psycopg.Connection[Any]:

@@ -56,14 +56,7 @@ _BOOTSTRAPS = ("signing.services.bootstrap", "activity.services.bootstrap")
 
 def bootstrap() -> list[str]:
     """Make the first keys, ledgers, trust file and system entries over the runtime connection; return lines."""
-    import importlib.util
-
-    return [
-        line
-        for path in _BOOTSTRAPS
-        if importlib.util.find_spec(path.rpartition(".")[0]) is not None
-        for line in import_string(path)()
-    ]
+    return [line for path in _BOOTSTRAPS for line in import_string(path)()]
 
 
 class Command(BaseCommand):
