@@ -51,6 +51,25 @@ class BadStreamError(ActivityError):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class UnitFault:
+    """One fault of a file: the number of its line or record (from 1), the JSON path in the file, the reason."""
+
+    number: int
+    path: str
+    reason: str
+
+
+class BadUnitsError(ActivityError):
+    """Lines or records of a file are refused; `unit` says which of both, `conflict` that only event ids contradict."""
+
+    def __init__(self, unit: str, faults: Sequence[UnitFault], *, conflict: bool = False) -> None:
+        super().__init__("; ".join(f"{unit} {fault.number:,}, {fault.path}: {fault.reason}" for fault in faults))
+        self.unit = unit
+        self.faults = tuple(faults)
+        self.conflict = conflict
+
+
 class EventIdConflictError(BadEventsError):
     """An event id was used before, by the same source, for other content."""
 

@@ -26,9 +26,6 @@ class Format(Protocol):
 FORMATS: dict[str, Format] = {"own": own, "cloudtrail": cloudtrail, "windows": windows, "generic": generic}
 
 
-def detect(value: dict[str, Any], *, options: Options) -> str | None:
-    """Return the name of the format of an event; None if it shows nothing and no mapping was given."""
-    for name, form in FORMATS.items():
-        if form.recognises(value):
-            return name
-    return "generic" if options.mapping else None
+def detect(value: dict[str, Any]) -> str | None:
+    """Return the name of the format that an event shows, or None."""
+    return next((name for name, form in FORMATS.items() if form.recognises(value)), None)

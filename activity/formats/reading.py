@@ -39,17 +39,19 @@ class EventReader:
             ) from error
 
     def path_in_file(self, unit: Unit, path: str) -> str:
-        """Return where in the file a path inside the event points: `data` of a foreign format is the unit itself."""
-        if self.format_name != "own" and (path == "$.data" or path.startswith(("$.data.", "$.data["))):
-            path = "$" + path.removeprefix("$.data")
-        return unit.path + path[1:]
+        """Return where in the file a path of an event points: `data` of a foreign format is the unit itself."""
+        if self.format_name == "own":
+            return unit.path + path[1:]
+        if path == "$.data" or path.startswith(("$.data.", "$.data[")):
+            return unit.path + path.removeprefix("$.data")
+        return f"{unit.path} (our field {path[2:]})"
 
     def _event(self, unit: Unit) -> Event:
         value = parse(unit.raw, max_levels=_MAX_LEVELS)
         if not isinstance(value, dict):
             raise BadEventsError([Problem("$", "an event is a JSON object")])
         if self.format_name is None:
-            self.format_name = detect(value, options=self._options)
+            self.format_name = detect(value)
         if self.format_name is None:
             raise BadEventsError([Problem("$", _UNKNOWN)])
         event = FORMATS[self.format_name].to_event(value, options=self._options)
@@ -59,4 +61,4 @@ class EventReader:
         return event if event.event_id else dataclasses.replace(event, event_id=line_id)
 
 
-_UNKNOWN = f"the format does not show; name it ({', '.join(FORMATS)}), or say with a mapping what each field is"
+_UNKNOWN = f"the event does not show its format; name it ({', '.join(FORMATS)})"

@@ -204,4 +204,4 @@ def test_a_very_long_target_is_cut_and_stands_whole_in_the_data() -> None:
 
 
 def test_cloudtrail_events_are_recognised() -> None:
-    assert detect(DENIED, options=Options()) == "cloudtrail"
+    assert detect(DENIED) == "cloudtrail"

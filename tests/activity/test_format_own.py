@@ -65,5 +65,5 @@ def test_the_option_source_fills_in_and_never_overrides() -> None:
 
 
 def test_our_events_are_recognised() -> None:
-    assert detect(COMPLETE, options=Options()) == "own"
-    assert detect({"hello": "world"}, options=Options()) is None
+    assert detect(COMPLETE) == "own"
+    assert detect({"hello": "world"}) is None
