@@ -70,12 +70,14 @@ class Embedded:
 
     def additions(self, reader: Reader) -> dict[str, str]:
         """Return what `reader` needs beyond what the user has set; makes secrets that are missing."""
-        added: dict[str, str] = {}
+        added = {}
         if valkey := self.valkey:
             added["REDIS_URL"] = valkey.url
         if postgres := self.postgres:
             added |= self._addresses(postgres) | self._secrets()
-        return {name: value for name, value in added.items() if name not in reader.value and not self.given.get(name)}
+        left = {name: value for name, value in added.items() if name not in reader.value and not self.given.get(name)}
+        # For the launcher, which keeps its own files there; absolute, whatever the user wrote.
+        return left | {"AUDITLOG_STATE_DIR": str(self.state)}
 
     def _addresses(self, postgres: PostgresServer) -> dict[str, str]:
         serving, owner = self._kept("serving.env"), self._kept("owner.env")
@@ -89,7 +91,9 @@ class Embedded:
     def _secrets(self) -> dict[str, str]:
         made = {
             "SECRET_KEY": self._kept("serving.env")["SECRET_KEY"],
+            # This machine's own browser only, and so without TLS.
             "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
+            "SECURE_TRANSPORT": "off",
             "AUDITLOG_ANCHOR_DIR": str(private(self.state / "anchors")),
         }
         if not self.given.get("AUDITLOG_MASTER_KEY"):

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 
 from .errors import ServerStartError, ServerStopError
 from .programs import postgres_major, postgres_programs, reachable_postgres
-from .sockets import make_socket_directory, socket_directory
+from .sockets import drop_socket_directory, make_socket_directory, socket_directory
 from .state import kept_secret, locked, passage, prepare_state, private
 from .system_user import CLEAN_ENVIRONMENT, ServerUser, server_user
 
@@ -138,6 +138,7 @@ class PostgresServer:
             if done.returncode != 0:
                 message = f"PostgreSQL did not stop: {done.stderr.strip()} Its log is in {self._log}."
                 raise ServerStopError(message)
+            drop_socket_directory(self._socket, self._home)
 
     def _superuser_password(self) -> str:
         return kept_secret(private(self._state / "secrets") / "postgres_superuser", secrets.token_urlsafe)

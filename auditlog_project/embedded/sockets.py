@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import EmbeddedError
@@ -30,3 +31,10 @@ def make_socket_directory(directory: Path, user: ServerUser) -> None:
         message = f"{directory} belongs to somebody else. Remove it, or set AUDITLOG_STATE_DIR to a shorter path."
         raise EmbeddedError(message)
     user.own(directory)
+
+
+def drop_socket_directory(directory: Path, home: Path) -> None:
+    """Remove the directory of a stopped server if it is not in `home`, where it would be in nobody's way."""
+    if directory.parent != home:
+        with suppress(OSError):
+            directory.rmdir()

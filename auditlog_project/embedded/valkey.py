@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from .errors import ServerStartError, ServerStopError
 from .programs import reachable_program, valkey_program
-from .sockets import make_socket_directory, socket_directory
+from .sockets import drop_socket_directory, make_socket_directory, socket_directory
 from .state import kept_secret, locked, passage, prepare_state, private, write_private
 from .system_user import ServerUser, server_user
 
@@ -97,6 +97,7 @@ class ValkeyServer:
                     message = f"Valkey did not stop. Its log is in {self._data}."
                     raise ServerStopError(message)
                 time.sleep(0.02)
+            drop_socket_directory(self._socket.parent, self._home)
 
     def _password(self) -> str:
         return kept_secret(private(self._state / "secrets") / "valkey", secrets.token_urlsafe)

@@ -65,7 +65,7 @@ def test_the_owners_address_in_the_users_environment_is_taken_away_from_serving_
 def test_a_database_of_the_user_replaces_server_and_secrets(state: Path) -> None:
     embedded = Embedded(state, {"DATABASE_URL": "postgresql://app@db/audit"})
     assert embedded.servers().keys() == {"Valkey"}
-    assert embedded.additions(Reader.SETUP).keys() == {"REDIS_URL"}
+    assert embedded.additions(Reader.SETUP).keys() == {"REDIS_URL", "AUDITLOG_STATE_DIR"}
 
 
 def test_a_broker_of_the_user_replaces_ours(state: Path) -> None:
@@ -147,9 +147,9 @@ def test_the_command_line_starts_shows_and_stops_both_servers(state: Path) -> No
     assert (status.returncode, status.stdout) == (3, "PostgreSQL: not running\nValkey: not running\n")
 
 
-def test_with_servers_of_the_user_nothing_is_started_and_nothing_is_printed(state: Path) -> None:
+def test_with_servers_of_the_user_nothing_is_started_and_no_address_is_printed(state: Path) -> None:
     given = {"DATABASE_URL": "postgresql://app@db/audit", "REDIS_URL": "redis://broker"}
-    assert command(state, "env", "--with-owner", "--start", **given).stdout.strip() == ""
+    assert command(state, "env", "--with-owner", "--start", **given).stdout == f"export AUDITLOG_STATE_DIR='{state}'\n"
     assert not (state / "postgres").exists()
     assert not (state / "valkey").exists()
 

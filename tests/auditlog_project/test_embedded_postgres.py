@@ -187,8 +187,10 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(open_directory: Path) -> 
     server.start()
     try:
         assert ask(server, "SELECT 1") == 1
+        assert server._socket.exists()
     finally:
         server.stop()
+    assert not server._socket.exists()
 
 
 def test_a_socket_directory_of_somebody_else_is_refused(open_directory: Path) -> None:
