@@ -71,7 +71,8 @@ def insert(ledger: Ledger, draft: Draft, leaf_index: int) -> None:
 
 def copy(ledger: Ledger, drafts: Sequence[Draft], first_leaf: int) -> None:
     """Write entries whose leaves follow one another from `first_leaf`."""
-    with connection.cursor() as cursor, cursor.copy(_COPY) as rows:
+    # Django wraps the errors of execute(), not those of a COPY.
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(_COPY) as rows:
         rows.set_types(list(COLUMNS.values()))
         for leaf_index, draft in enumerate(drafts, start=first_leaf):
             rows.write_row(_row(ledger, draft, leaf_index))
