@@ -56,14 +56,14 @@ def write(directory: Path, ledger: str, note: str, size: int, *, now: datetime, 
     """
     if not _LEDGER.fullmatch(ledger):
         raise ValueError(f"not a ledger name: {ledger!r}")
+    folder = directory / ledger
+    if not force and _is_fresh(folder, now):  # first, for this is the answer to nearly every append
+        return None
     head = checkpoint.parse(note).checkpoint
     if head.size != size:
         raise ValueError(f"the note is of {head.size} leaves, not {size}")
-    folder = directory / ledger
     # Only this level: a missing directory is a disk that is not mounted, and must not be replaced by an empty one.
     folder.mkdir(exist_ok=True)
-    if not force and _is_fresh(folder, now):
-        return None
     with _locked(folder):
         if not force and _is_fresh(folder, now):  # another process was quicker
             return None

@@ -160,7 +160,8 @@ def test_extension_lines_are_signed_and_otherwise_ignored() -> None:
 
 
 def test_an_origin_may_have_spaces() -> None:
-    assert verify(note_of(f"go.sum database tree\n0\n{base64.b64encode(ROOT).decode()}\n"), [KEY])
+    note = note_of(f"go.sum database tree\n0\n{base64.b64encode(ROOT).decode()}\n")
+    assert verify(note, [KEY]).checkpoint == Checkpoint("go.sum database tree", 0, ROOT)
 
 
 ROOT_LINE = base64.b64encode(ROOT).decode()

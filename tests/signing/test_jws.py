@@ -75,7 +75,7 @@ def test_both_libraries_refuse_our_jws_with_another_record(name: str) -> None:
     forged = f"{header}.{encoded(RECORD + b' ')}.{signature}"
     jose_name = ALGORITHMS[name].jose_name
     keys = KeySet.import_key_set(jwks())  # type: ignore[arg-type]  # as above
-    assert joserfc_jws.deserialize_compact(signed(name), keys, algorithms=[jose_name])
+    joserfc_jws.deserialize_compact(signed(name), keys, algorithms=[jose_name])
     with pytest.raises(BadSignatureError):
         joserfc_jws.deserialize_compact(forged, keys, algorithms=[jose_name])
     with pytest.raises(jwt.InvalidSignatureError):
