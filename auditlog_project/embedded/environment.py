@@ -24,16 +24,17 @@ from .valkey import ValkeyServer
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATABASE = "auditlog"
-_APPROVER_ADDRESS = ("DATABASE_APPROVER_URL",)
-_OWNER_ADDRESSES = ("DATABASE_OWNER_URL", "DATABASE_ADMIN_URL")
+_APPROVER_ADDRESS = frozenset({"DATABASE_APPROVER_URL"})
+_OWNER_ADDRESSES = frozenset({"DATABASE_OWNER_URL", "DATABASE_ADMIN_URL"})
+_NONE: frozenset[str] = frozenset()
 
 
 class Reader(Enum):
     """Who gets the environment: the value is the names of the addresses that he must not have."""
 
-    WORKER = (*_APPROVER_ADDRESS, *_OWNER_ADDRESSES)
+    WORKER = _APPROVER_ADDRESS | _OWNER_ADDRESSES
     WEB = _OWNER_ADDRESSES
-    SETUP = ()
+    SETUP = _NONE
 
 
 def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -119,7 +120,7 @@ class Embedded:
 
 def as_shell(additions: Mapping[str, str], reader: Reader) -> str:
     """Return lines for a POSIX shell that set the additions and take away what `reader` must not have."""
-    lines = [f"unset {name}" for name in reader.value]
+    lines = [f"unset {name}" for name in sorted(reader.value)]
     for name, value in additions.items():
         quoted = value.replace("'", "'\\''")
         lines.append(f"export {name}='{quoted}'")
