@@ -168,6 +168,10 @@ class Cluster:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def start(self) -> None:
+        """Return when the server runs and knows the three roles."""
+        self._superuser.execute("SELECT 1")
+
     @contextmanager
     def clone(self) -> Iterator[Database]:
         """Give a new database made from the template, with its own copy of the template's anchors."""

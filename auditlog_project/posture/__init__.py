@@ -45,8 +45,11 @@ class PostureError(Exception):
 
 
 def require(process: Process) -> None:
-    """Raise PostureError if this process must not serve. Opens the connections that it judges."""
-    problems = address_problems(process is Process.WEB, os.environ, settings.DATABASES) + serving_problems()
+    """Raise PostureError if this process must not serve."""
+    problems = address_problems(os.environ, settings.DATABASES, may_approve=process is Process.WEB)
+    problems += serving_problems()
+    # The processes that this one forks must not share a connection.
+    connections.close_all()
     if problems:
         raise PostureError(problems)
 

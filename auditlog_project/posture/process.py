@@ -8,11 +8,7 @@ from auditlog_project.posture.problem import Problem
 _SET_UP_ONLY = ("DATABASE_OWNER_URL", "DATABASE_ADMIN_URL")
 
 
-def address_problems(
-    may_approve: bool,  # noqa: FBT001 -- the one thing in which web process and worker differ
-    environ: Mapping[str, str],
-    databases: Mapping[str, Any],
-) -> list[Problem]:
+def address_problems(environ: Mapping[str, str], databases: Mapping[str, Any], *, may_approve: bool) -> list[Problem]:
     """Return the problems of a serving process with this environment and these configured databases."""
     problems = [
         Problem(

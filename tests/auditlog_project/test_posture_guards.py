@@ -27,29 +27,39 @@ def problems(database: Database) -> list[str]:
             "E041 Guard in_ledger on activity_logs is not ENABLE ALWAYS.",
         ),
         (
-            "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON activity_logs "
-            "FOR EACH ROW EXECUTE FUNCTION append_only_guard()",
+            (
+                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON activity_logs "
+                "FOR EACH ROW EXECUTE FUNCTION append_only_guard()"
+            ),
             "E042 Guard append_only on activity_logs is not the one of this release.",
         ),
         (
-            "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON activity_logs "
-            "FOR EACH ROW WHEN (false) EXECUTE FUNCTION append_only_guard()",
+            (
+                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON activity_logs "
+                "FOR EACH ROW WHEN (false) EXECUTE FUNCTION append_only_guard()"
+            ),
             "E042 Guard append_only on activity_logs is not the one of this release.",
         ),
         (
-            "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON activity_logs "
-            "FOR EACH ROW EXECUTE FUNCTION ledger_node_guard()",
+            (
+                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON activity_logs "
+                "FOR EACH ROW EXECUTE FUNCTION ledger_node_guard()"
+            ),
             "E042 Guard append_only on activity_logs is not the one of this release.",
         ),
         (
-            "CREATE OR REPLACE TRIGGER in_ledger AFTER INSERT ON activity_logs REFERENCING NEW TABLE AS inserted "
-            "FOR EACH STATEMENT EXECUTE FUNCTION in_ledger_guard('meta')",
+            (
+                "CREATE OR REPLACE TRIGGER in_ledger AFTER INSERT ON activity_logs REFERENCING NEW TABLE AS inserted "
+                "FOR EACH STATEMENT EXECUTE FUNCTION in_ledger_guard('meta')"
+            ),
             "E042 Guard in_ledger on activity_logs is not the one of this release.",
         ),
         (
-            "CREATE SCHEMA strange; CREATE FUNCTION strange.append_only_guard() RETURNS trigger LANGUAGE plpgsql "
-            "AS 'BEGIN RETURN NEW; END'; CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE "
-            "ON activity_logs FOR EACH ROW EXECUTE FUNCTION strange.append_only_guard()",
+            (
+                "CREATE SCHEMA strange; CREATE FUNCTION strange.append_only_guard() RETURNS trigger LANGUAGE plpgsql "
+                "AS 'BEGIN RETURN NEW; END'; CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE "
+                "ON activity_logs FOR EACH ROW EXECUTE FUNCTION strange.append_only_guard()"
+            ),
             "E042 Guard append_only on activity_logs is not the one of this release.",
         ),
         (
@@ -57,8 +67,10 @@ def problems(database: Database) -> list[str]:
             "E043 Trigger swallow on activity_logs is not of this release.",
         ),
         (
-            "CREATE OR REPLACE FUNCTION append_only_guard() RETURNS trigger LANGUAGE plpgsql "
-            "SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN OLD; END'",
+            (
+                "CREATE OR REPLACE FUNCTION append_only_guard() RETURNS trigger LANGUAGE plpgsql "
+                "SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN OLD; END'"
+            ),
             "E044 Function append_only_guard is not the one of this release.",
         ),
         ("ALTER FUNCTION ledger_lock_all() SECURITY INVOKER", "E044 Function ledger_lock_all is not the one"),

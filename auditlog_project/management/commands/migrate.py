@@ -7,10 +7,11 @@ from django.core.management.commands.migrate import Command as DjangoCommand
 
 
 class Command(DjangoCommand):
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        # Before the system checks, which would connect.
         if options["database"] != "owner":
             raise CommandError(
                 "The runtime role may not create tables. Run `manage.py setup_database`: it migrates as the owner "
                 "(DATABASE_OWNER_URL) and sets the privileges of new tables. For migrate alone: --database=owner"
             )
-        super().handle(*args, **options)
+        return super().execute(*args, **options)

@@ -10,6 +10,7 @@ Every step prints one line: what it found, made or changed. Passwords are never 
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -31,6 +32,7 @@ from auditlog_project.database import (
     ensure_roles,
     unknown_names,
 )
+from signing.models import Ledger
 
 _HELP = """
 Create the roles auditlog_owner, auditlog_app and auditlog_approver and their database, run the migrations as
@@ -84,6 +86,7 @@ class Command(BaseCommand):
         self._make_roles_and_database(roles)
         self._migrate(roles)
         self._grant(roles)
+        self._say(_prepare_anchors())
         self._say(bootstrap())
 
     def _say(self, lines: list[str]) -> None:
@@ -131,6 +134,19 @@ class Command(BaseCommand):
             raise CommandError(
                 f"auditlog_project/database/declared.py grants what does not exist: {', '.join(missing)}"
             )
+
+
+def _prepare_anchors() -> list[str]:
+    """Make the anchor directory of a new installation; for an old one a missing directory is an unmounted disk."""
+    if not settings.AUDITLOG_ANCHOR_DIR or Path(settings.AUDITLOG_ANCHOR_DIR).is_dir():
+        return []
+    if Ledger.objects.exists():
+        raise CommandError(
+            f"AUDITLOG_ANCHOR_DIR {settings.AUDITLOG_ANCHOR_DIR} does not exist, but this installation has ledgers. "
+            "Mount it; for a new place make the directory and copy the old anchors and the trust file into it."
+        )
+    Path(settings.AUDITLOG_ANCHOR_DIR).mkdir(parents=True, mode=0o750)
+    return [f"anchor directory {settings.AUDITLOG_ANCHOR_DIR}: created"]
 
 
 def _as_owner() -> psycopg.Connection[Any]:

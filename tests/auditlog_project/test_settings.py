@@ -1,0 +1,129 @@
+"""Settings refuse to guess: a missing secret is named with a way to make one, and no message quotes an address."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+from django.views.debug import get_default_exception_reporter_filter
+
+from auditlog_project.environment_values import celery_url, database
+from tests.clusters import PROJECT
+
+
+def load_settings(**variables: str) -> subprocess.CompletedProcess[str]:
+    """Load the settings in a process with these changes to the environment; an empty value unsets."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from django.conf import settings; settings.DEBUG; print(repr(settings.SECURE_HSTS_SECONDS))",
+        ],
+        cwd=PROJECT,
+        env={name: value for name, value in (os.environ | variables).items() if value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL"])
+def test_a_missing_secret_is_named_with_its_remedy(name: str) -> None:
+    assert load_settings().returncode == 0
+    refused = load_settings(**{name: ""})
+    assert refused.returncode != 0
+    assert f"ImproperlyConfigured: The environment variable {name} is not set." in refused.stderr
+
+
+def test_the_remedy_for_the_secret_key_works() -> None:
+    refused = load_settings(SECRET_KEY="")
+    command = re.search(r"Make one with: python3 -c '(.*)'", refused.stderr)
+    assert command is not None
+    made = subprocess.run([sys.executable, "-c", command[1]], capture_output=True, text=True, check=True).stdout.strip()
+    assert load_settings(SECRET_KEY=made).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql://app:hun/ter2@host/db", "mysql://app:hunter2@host/db", "postgresql://:hunter2@host", "hunter2"],
+)
+def test_a_wrong_address_is_refused_without_quoting_it(address: str) -> None:
+    refused = load_settings(DATABASE_URL=address)
+    assert "ImproperlyConfigured: DATABASE_URL is not a PostgreSQL address." in refused.stderr
+    assert "hunter2" not in refused.stderr
+    assert "hun/ter2" not in refused.stderr
+
+
+def test_an_address_means_what_it_means_to_libpq() -> None:
+    entry = database(
+        "X", "postgresql://a%40b:p%2Fw@/n?host=/run/pg&sslmode=require&options=-c%20x%3D1", options="-c y=2"
+    )
+    assert (entry["USER"], entry["PASSWORD"], entry["NAME"], entry["HOST"]) == ("a@b", "p/w", "n", "/run/pg")
+    # What the address says comes last and wins.
+    assert entry["OPTIONS"] == {"sslmode": "require", "options": "-c y=2 -c x=1"}
+    with pytest.raises(ImproperlyConfigured):
+        database("X", "postgresql://a@host", options="")
+
+
+def test_a_socket_is_spelled_for_celery() -> None:
+    assert celery_url("redis://:p@h:1/0") == "redis://:p@h:1/0"
+    assert celery_url("unix://:p@/run/v.sock?db=3") == "redis+socket://:p@/run/v.sock?virtual_host=3"
+
+
+def test_production_is_the_default_and_demands_tls() -> None:
+    assert load_settings(SECURE_TRANSPORT="").stdout.strip() == "31536000"
+    assert load_settings(SECURE_TRANSPORT="", DEBUG="on").stdout.strip() == "0"
+    assert not settings.DEBUG
+
+
+def test_waiting_is_bounded_for_every_role_and_migrations_may_take_their_time() -> None:
+    for alias in ("default", "approver"):
+        assert "lock_timeout=10s" in settings.DATABASES[alias]["OPTIONS"]["options"]
+        assert "statement_timeout=300s" in settings.DATABASES[alias]["OPTIONS"]["options"]
+        assert "idle_in_transaction_session_timeout=60s" in settings.DATABASES[alias]["OPTIONS"]["options"]
+    assert "statement_timeout" not in settings.DATABASES["owner"]["OPTIONS"]["options"]
+
+
+def test_error_pages_show_no_secret_and_no_address() -> None:
+    shown = get_default_exception_reporter_filter().get_safe_settings()
+    for name in ("SECRET_KEY", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "AUDITLOG_MASTER_KEY"):
+        assert shown[name] == "********************"
+    assert shown["DATABASES"]["default"]["PASSWORD"] == "********************"
+    assert shown["CACHES"]["default"]["LOCATION"] == "********************"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check_id"),
+    [
+        ({"AUDITLOG_MASTER_KEY": ""}, "auditlog.E001"),
+        ({"AUDITLOG_MASTER_KEY": "c2hvcnQ="}, "auditlog.E001"),
+        ({"AUDITLOG_MASTER_KEY": "", "AUDITLOG_MASTER_KEY_FILE": "/nonexistent"}, "auditlog.E001"),
+        ({"AUDITLOG_UNKNOWN_TYPES": "maybe"}, "auditlog.E002"),
+        ({"AUDITLOG_MAX_DETACHED_BYTES": -1}, "auditlog.E003"),
+    ],
+)
+def test_a_wrong_setting_is_found_by_a_check_with_a_hint(wrong: dict[str, object], check_id: str) -> None:
+    assert not [message for message in run_checks() if message.id.startswith("auditlog.")]
+    with override_settings(**wrong):
+        (message,) = [message for message in run_checks() if message.id.startswith("auditlog.")]
+    assert message.id == check_id
+    assert message.hint
+
+
+def test_deployment_without_anchors_is_warned_about() -> None:
+    with override_settings(AUDITLOG_ANCHOR_DIR="/srv/anchors"):
+        assert "auditlog.W004" not in {message.id for message in run_checks(include_deployment_checks=True)}
+    with override_settings(AUDITLOG_ANCHOR_DIR=""):
+        assert "auditlog.W004" in {message.id for message in run_checks(include_deployment_checks=True)}
+
+
+def test_messages_are_json_only() -> None:
+    from auditlog_project.celery import app  # noqa: PLC0415 -- as a worker loads it
+
+    assert app.conf.accept_content == ["json"]
+    assert (app.conf.task_serializer, app.conf.result_serializer) == ("json", "json")
