@@ -1,6 +1,6 @@
 """Which log type an event belongs to. Pure: patterns in, the policy of a type out.
 
-    pattern = type | prefix.* | *            the longest pattern that matches wins; an exact type is longest of all
+pattern = type | prefix.* | *            the longest pattern that matches wins; an exact type is longest of all
 """
 
 from __future__ import annotations

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from activity.models import ActivityLog, LogType
+from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import Policies, Policy
 from signing import jws
+from signing.tree_check import ExpectedRoot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from signing.models import Ledger
+
+ACTIVITY_LEDGER = "activity"
 
 
 def policies() -> Policies:
@@ -48,3 +51,16 @@ def log_type_facts(log_type: LogType) -> dict[str, object]:
         "pattern": log_type.pattern,
         "requires_signature": log_type.requires_signature,
     }
+
+
+def last_verified(ledger: Ledger) -> ExpectedRoot | None:
+    """Return the tree that the last verification without alarm saw, or None if there was none."""
+    run = (
+        VerificationRun.objects.filter(ledger=ledger)
+        .exclude(outcome=VerificationRun.Outcome.TAMPERED)
+        .order_by("-id")
+        .first()
+    )
+    if run is None:
+        return None
+    return ExpectedRoot(run.size, bytes(run.root), f"the verification of {run.finished_at:%Y-%m-%d %H:%M} UTC")

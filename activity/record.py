@@ -94,12 +94,26 @@ def check(event: Event, *, max_detached_bytes: int) -> Claims:
         raise BadEventsError(problems)
     occurred_at = timestamp(event.occurred_at)
     before = before_data(event.action, event.actor)
-    said = _said(event, occurred_at)
-    digest = sha256(b"%b,%b%b" % (before, data, said)).digest()
-    if len(before) + len(data) + len(said) + _SERVER_SHARE <= MAX_RECORD:
+    said = (
+        event.event_id,
+        event.ip,
+        occurred_at,
+        event.outcome,
+        event.severity,
+        event.source,
+        event.target,
+        event.type,
+    )
+    digest = claims_digest(before, data, said)
+    if len(before) + len(data) + sum(map(_bytes_at_most, said)) + _SERVER_SHARE <= MAX_RECORD:
         return Claims(before, b',"data":' + data, None, occurred_at, digest)
     stand_in = b',"data_sha256":"%b","data_size":%d' % (sha256(data).hexdigest().encode(), len(data))
     return Claims(before, stand_in, data, occurred_at, digest)
+
+
+def claims_digest(before: bytes, data: bytes, said: tuple[str | None, ...]) -> bytes:
+    """Return the SHA-256 over all that a writer sent: `before_data`, the data, and the other members in their order."""
+    return sha256(b"%b,%b%b" % (before, data, _text(said))).digest()
 
 
 _SERVER_SHARE = 400  # upper bound of what the server adds: id, kid, ledger, recorded_at, revision, v
@@ -147,7 +161,7 @@ def after_data(  # noqa: PLR0913 the members of the format, in its order
     )
 
 
-def compose(  # noqa: PLR0913 what the server adds to an event
+def compose(
     event: Event, claims: Claims, *, entry_id: UUID, ledger: str, recorded_at: str, kid: str | None, revision: int = 1
 ) -> bytes:
     """Return the record of a checked event; `kid` names the key that signs it, if one does."""
@@ -191,6 +205,11 @@ def event_from_json(value: object, *, source: str | None = None) -> Event:
             members["occurred_at"] = parse_timestamp(occurred_at)
         except ValueError as error:
             problems.append(Problem("$.occurred_at", str(error)))
+    if isinstance(members.get("ip"), str):
+        try:
+            members["ip"] = str(ip_address(members["ip"]))
+        except ValueError:
+            problems.append(Problem("$.ip", f"not an IPv4 or IPv6 address: {members['ip'][:60]!r}"))
     if problems:
         raise BadEventsError(problems)
     return Event(**members)
@@ -235,9 +254,8 @@ def _kind_of(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _said(event: Event, occurred_at: str) -> bytes:
-    members = (event.event_id, event.ip, occurred_at, event.outcome, event.severity, event.source, event.target, event.type)
-    return _text(members)
+def _bytes_at_most(text: str | None) -> int:
+    return 0 if text is None else len(text) if text.isascii() and text.isprintable() else 6 * len(text)
 
 
 def _field_problems(event: Event) -> Iterator[Problem]:
@@ -289,9 +307,7 @@ def _is_canonical_ip(value: object) -> bool:
 
 def _needs_a_walk(data: bytes) -> bool:
     """Tell whether the bytes could hide what only a walk finds: NaN (written as null), reserved keys, deep nesting."""
-    return (
-        b"null" in data or b'"_sd' in data or b'"..."' in data or data.count(b"{") + data.count(b"[") > MAX_DEPTH
-    )
+    return b"null" in data or b'"_sd' in data or b'"..."' in data or data.count(b"{") + data.count(b"[") > MAX_DEPTH
 
 
 def _data_problems(data: object) -> list[Problem]:

@@ -22,8 +22,9 @@ from uuid_utils import uuid7
 from activity import entries, queries
 from activity.entries import Draft
 from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem, UnknownLogTypeError
-from activity.models import ActivityLog, LogType
-from activity.policies import DEFAULT, Policies, require_pattern
+from activity.models import ActivityLog, LogType, VerificationRun
+from activity.policies import DEFAULT, require_pattern
+from activity.queries import ACTIVITY_LEDGER
 from activity.record import SYSTEM_PREFIX, Event, check, compose, timestamp
 from signing import jws
 from signing import ledger as ledgers
@@ -37,10 +38,10 @@ from signing.queries import active_keys, ledger_named
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from activity.verification import Report
     from signing.algorithms import Signer
     from signing.merkle import Frontier
 
-ACTIVITY_LEDGER = "activity"
 SYSTEM_SOURCE = "auditlog"
 _RETRIES = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +89,7 @@ def record_system(event: Event) -> Receipt:
 
 
 @transaction.atomic
-def set_log_type(  # noqa: PLR0913 the fields of a log type, who and why
+def set_log_type(
     *, pattern: str, requires_signature: bool, algorithm: str, description: str, by: str, reason: str
 ) -> LogType:
     """Create or change a log type and return it; the change is a system entry. Raises LogTypeError."""
@@ -99,7 +100,9 @@ def set_log_type(  # noqa: PLR0913 the fields of a log type, who and why
         raise LogTypeError("what the application itself records is always signed")
     slots = {key.algorithm for key in active_keys(SigningKey.Purpose.ENTRY, refresh=True)}
     if requires_signature and algorithm not in slots:
-        raise LogTypeError(f"there is no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}")
+        raise LogTypeError(
+            f"there is no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}"
+        )
     log_type, _ = LogType.objects.update_or_create(
         pattern=pattern,
         defaults={
@@ -123,6 +126,21 @@ def remove_log_type(*, pattern: str, by: str, reason: str) -> None:
         raise LogTypeError("the type of the application's own entries stays")
     _record_log_type(log_type, "removed", by=by, reason=reason)
     log_type.delete()
+
+
+def record_verification(report: Report, *, started_at: datetime) -> VerificationRun:
+    """Keep what a verification found; the next one with `--since-last` starts where a run without alarm ended."""
+    run = VerificationRun(
+        ledger=ledger_named(report.ledger),
+        started_at=started_at,
+        since=report.since,
+        size=report.size,
+        root=report.root,
+        outcome=report.outcome,
+        findings=report.as_json()["findings"],
+    )
+    run.save()
+    return run
 
 
 def bootstrap(*, by: str = "setup") -> list[str]:
@@ -203,7 +221,9 @@ def _drafts(events: Sequence[Event]) -> list[Draft]:
             problems.append(Problem("$.type", f"no log type matches {event.type}; an administrator adds it", index))
         entry_id, recorded_at = _identity()
         policy = policy or DEFAULT
-        drafts.append(Draft(event, claims, entry_id, recorded_at, policy.algorithm if policy.requires_signature else None))
+        drafts.append(
+            Draft(event, claims, entry_id, recorded_at, policy.algorithm if policy.requires_signature else None)
+        )
     if problems:
         raise (UnknownLogTypeError if unknown_only else BadEventsError)(problems)
     return drafts
@@ -231,7 +251,9 @@ def _without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]
         elif drafts[earlier].claims.digest == draft.claims.digest:
             repeats[index] = earlier
         else:
-            conflicts.append(Problem("$.event_id", f"{event_id!r} is also event {earlier} of this batch, with other content", index))
+            conflicts.append(
+                Problem("$.event_id", f"{event_id!r} is also event {earlier} of this batch, with other content", index)
+            )
     if conflicts:
         raise EventIdConflictError(conflicts)
     return slots, repeats
@@ -308,7 +330,9 @@ def _first_receipts(ledger: Ledger, drafts: Sequence[Draft], waiting: Iterable[i
     if conflicts:
         raise EventIdConflictError(conflicts)
     return {
-        index: Receipt(str(entry.id), ledger.name, entry.leaf_index, leaf_hash(bytes(entry.record)), None, duplicate=True)
+        index: Receipt(
+            str(entry.id), ledger.name, entry.leaf_index, leaf_hash(bytes(entry.record)), None, duplicate=True
+        )
         for index, entry in found.items()
     }
 

@@ -83,7 +83,9 @@ def retire_key(*, key_id: str, by: str, reason: str) -> SigningKey:
     key = _key(key_id)
     sizes = ledgers.lock_all()
     if key.purpose == Purpose.ENTRY:
-        raise KeyStateError(f"{key_id} is an entry key: rotate it, then it is retired at the leaf where the next takes over")
+        raise KeyStateError(
+            f"{key_id} is an entry key: rotate it, then it is retired at the leaf where the next takes over"
+        )
     if not _active(key.purpose, key.algorithm).exclude(pk=key_id).exists():
         raise KeyStateError(f"{key_id} is the only checkpoint key: rotate first, so that another signs")
     _end_window(key, State.RETIRED, sizes)
@@ -150,7 +152,9 @@ def bootstrap(*, by: str = "setup") -> list[str]:
             done.append(f"ledger {KEYS_LEDGER}: opened")
         for purpose in Purpose.values:
             if not _active(purpose, "Ed25519").exists():
-                done.append(f"{purpose} key: {rotate_key(purpose=purpose, algorithm='Ed25519', by=by, reason='set-up')}")
+                done.append(
+                    f"{purpose} key: {rotate_key(purpose=purpose, algorithm='Ed25519', by=by, reason='set-up')}"
+                )
         for name, kind in (("activity", Ledger.Kind.ACTIVITY), ("meta", Ledger.Kind.META)):
             if not Ledger.objects.filter(name=name).exists():
                 open_ledger(name=name, kind=kind, by=by, reason="set-up")

@@ -7,123 +7,235 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Ledger',
+            name="Ledger",
             fields=[
-                ('id', models.SmallAutoField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63, unique=True)),
-                ('origin', models.CharField(max_length=255, unique=True)),
-                ('kind', models.CharField(choices=[('activity', 'Activity'), ('meta', 'Meta'), ('keys', 'Keys')], max_length=16)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.SmallAutoField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=63, unique=True)),
+                ("origin", models.CharField(max_length=255, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("activity", "Activity"), ("meta", "Meta"), ("keys", "Keys")], max_length=16
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'db_table': 'ledgers',
-                'ordering': ['name'],
+                "db_table": "ledgers",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='LedgerHead',
+            name="LedgerHead",
             fields=[
-                ('ledger', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='head', serialize=False, to='signing.ledger')),
-                ('size', models.BigIntegerField()),
-                ('frontier', django.contrib.postgres.fields.ArrayField(base_field=models.BinaryField(), size=None)),
+                (
+                    "ledger",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="head",
+                        serialize=False,
+                        to="signing.ledger",
+                    ),
+                ),
+                ("size", models.BigIntegerField()),
+                ("frontier", django.contrib.postgres.fields.ArrayField(base_field=models.BinaryField(), size=None)),
             ],
             options={
-                'db_table': 'ledger_heads',
+                "db_table": "ledger_heads",
             },
         ),
         migrations.CreateModel(
-            name='KeyEvent',
+            name="KeyEvent",
             fields=[
-                ('leaf_index', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('record', models.BinaryField()),
-                ('ledger', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='signing.ledger')),
+                ("leaf_index", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("record", models.BinaryField()),
+                (
+                    "ledger",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="signing.ledger",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'key_events',
-                'ordering': ['leaf_index'],
+                "db_table": "key_events",
+                "ordering": ["leaf_index"],
             },
         ),
         migrations.CreateModel(
-            name='LedgerCheckpoint',
+            name="LedgerCheckpoint",
             fields=[
-                ('pk', models.CompositePrimaryKey('ledger', 'size', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('size', models.BigIntegerField()),
-                ('root', models.BinaryField()),
-                ('note', models.TextField()),
-                ('signed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('ledger', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='checkpoints', to='signing.ledger')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "ledger", "size", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("size", models.BigIntegerField()),
+                ("root", models.BinaryField()),
+                ("note", models.TextField()),
+                ("signed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "ledger",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="checkpoints",
+                        to="signing.ledger",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'ledger_checkpoints',
+                "db_table": "ledger_checkpoints",
             },
         ),
         migrations.CreateModel(
-            name='LedgerNode',
+            name="LedgerNode",
             fields=[
-                ('pk', models.CompositePrimaryKey('ledger', 'level', 'node_index', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('level', models.SmallIntegerField()),
-                ('node_index', models.BigIntegerField()),
-                ('hash', models.BinaryField()),
-                ('ledger', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='signing.ledger')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "ledger", "level", "node_index", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("level", models.SmallIntegerField()),
+                ("node_index", models.BigIntegerField()),
+                ("hash", models.BinaryField()),
+                (
+                    "ledger",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="signing.ledger",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'ledger_nodes',
+                "db_table": "ledger_nodes",
             },
         ),
         migrations.CreateModel(
-            name='LedgerTile',
+            name="LedgerTile",
             fields=[
-                ('pk', models.CompositePrimaryKey('ledger', 'level', 'tile_index', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('level', models.SmallIntegerField()),
-                ('tile_index', models.BigIntegerField()),
-                ('hashes', models.BinaryField()),
-                ('ledger', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='signing.ledger')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "ledger", "level", "tile_index", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("level", models.SmallIntegerField()),
+                ("tile_index", models.BigIntegerField()),
+                ("hashes", models.BinaryField()),
+                (
+                    "ledger",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="signing.ledger",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'ledger_tiles',
+                "db_table": "ledger_tiles",
             },
         ),
         migrations.CreateModel(
-            name='SigningKey',
+            name="SigningKey",
             fields=[
-                ('id', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('purpose', models.CharField(choices=[('entry', 'Entry'), ('checkpoint', 'Checkpoint')], max_length=16)),
-                ('algorithm', models.CharField(choices=[('Ed25519', 'Ed25519'), ('HS256', 'HS256'), ('PS256', 'PS256'), ('RS256', 'RS256'), ('ES256', 'ES256'), ('ML-DSA-65', 'ML-DSA-65')], max_length=16)),
-                ('state', models.CharField(choices=[('pre-active', 'Pre Active'), ('active', 'Active'), ('retired', 'Retired'), ('compromised', 'Compromised'), ('destroyed', 'Destroyed')], default='pre-active', max_length=16)),
-                ('provider', models.CharField(default='local', max_length=32)),
-                ('public_key', models.BinaryField()),
-                ('sealed_private_key', models.BinaryField(null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('activated_at', models.DateTimeField(null=True)),
-                ('retired_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
+                ("id", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                (
+                    "purpose",
+                    models.CharField(choices=[("entry", "Entry"), ("checkpoint", "Checkpoint")], max_length=16),
+                ),
+                (
+                    "algorithm",
+                    models.CharField(
+                        choices=[
+                            ("Ed25519", "Ed25519"),
+                            ("HS256", "HS256"),
+                            ("PS256", "PS256"),
+                            ("RS256", "RS256"),
+                            ("ES256", "ES256"),
+                            ("ML-DSA-65", "ML-DSA-65"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pre-active", "Pre Active"),
+                            ("active", "Active"),
+                            ("retired", "Retired"),
+                            ("compromised", "Compromised"),
+                            ("destroyed", "Destroyed"),
+                        ],
+                        default="pre-active",
+                        max_length=16,
+                    ),
+                ),
+                ("provider", models.CharField(default="local", max_length=32)),
+                ("public_key", models.BinaryField()),
+                ("sealed_private_key", models.BinaryField(null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("activated_at", models.DateTimeField(null=True)),
+                ("retired_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
             ],
             options={
-                'db_table': 'signing_keys',
-                'ordering': ['created_at', 'id'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('purpose', 'entry'), ('state', 'active')), fields=('algorithm',), name='one_active_entry_key_per_algorithm')],
+                "db_table": "signing_keys",
+                "ordering": ["created_at", "id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("purpose", "entry"), ("state", "active")),
+                        fields=("algorithm",),
+                        name="one_active_entry_key_per_algorithm",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='KeyWindow',
+            name="KeyWindow",
             fields=[
-                ('pk', models.CompositePrimaryKey('key', 'ledger', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('first_leaf', models.BigIntegerField()),
-                ('until_leaf', models.BigIntegerField(null=True)),
-                ('untrusted_from_leaf', models.BigIntegerField(null=True)),
-                ('ledger', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='signing.ledger')),
-                ('key', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='windows', to='signing.signingkey')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "key", "ledger", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("first_leaf", models.BigIntegerField()),
+                ("until_leaf", models.BigIntegerField(null=True)),
+                ("untrusted_from_leaf", models.BigIntegerField(null=True)),
+                (
+                    "ledger",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="signing.ledger"
+                    ),
+                ),
+                (
+                    "key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="windows", to="signing.signingkey"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'signing_key_windows',
+                "db_table": "signing_key_windows",
             },
         ),
     ]
