@@ -15,8 +15,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@worker_init.connect
-@beat_init.connect
 def refuse_weak_posture(**_: object) -> None:
     """Raise SystemExit naming every problem. Celery logs and survives any lesser exception of a receiver."""
     from auditlog_project import posture  # noqa: PLC0415 -- needs the loaded apps
@@ -25,3 +23,7 @@ def refuse_weak_posture(**_: object) -> None:
         posture.require(posture.Process.WORKER)
     except posture.PostureError as error:
         raise SystemExit(str(error)) from error
+
+
+worker_init.connect(refuse_weak_posture)
+beat_init.connect(refuse_weak_posture)

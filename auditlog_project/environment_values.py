@@ -8,6 +8,8 @@
 URLs are parsed by libpq itself, so that a URL means here what it means to psql (sockets, sslmode, several hosts).
 """
 
+from typing import Any
+
 import environ
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
@@ -27,7 +29,7 @@ def required(name: str, *, how: str) -> str:
     return value
 
 
-def database(name: str, url: str, *, options: str) -> dict[str, object]:
+def database(name: str, url: str, *, options: str) -> dict[str, Any]:
     """Return the DATABASES entry for the libpq URL held by variable `name`; `options` go to the server at connect.
 
     Raises ImproperlyConfigured without quoting the URL: it holds a password.
@@ -43,7 +45,7 @@ def database(name: str, url: str, *, options: str) -> dict[str, object]:
         )
         # The parser's own message would quote parts of the address.
         raise ImproperlyConfigured(message) from None
-    entry: dict[str, object] = {django: given.pop(libpq, "") for libpq, django in _DJANGO_NAMES.items()}
+    entry: dict[str, Any] = {django: given.pop(libpq, "") for libpq, django in _DJANGO_NAMES.items()}
     return entry | {
         "ENGINE": "django.db.backends.postgresql",
         "OPTIONS": given | {"options": f"{options} {given.get('options', '')}".strip()},

@@ -12,6 +12,7 @@ Wrong values are found by the system checks of auditlog_project/checks.py.
 """
 
 from pathlib import Path
+from typing import Any
 
 from auditlog_project.environment_values import celery_url, database, env, required
 
@@ -69,7 +70,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _WAITING = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 _SERVING = f"{_WAITING} -c statement_timeout=300s"
 _CONNECTION = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}  # seconds
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": _CONNECTION
     | database(
         "DATABASE_URL",

@@ -88,7 +88,7 @@ def _revoke_everything(owner: Connection, roles: Roles) -> None:
 
 
 def _grant_table(owner: Connection, app: str, table: str, grant: TableGrant) -> None:
-    clauses = [sql.SQL(privilege) for privilege in grant.privileges]
+    clauses: list[sql.Composable] = [sql.SQL(privilege) for privilege in grant.privileges]
     columns = [column for column in grant.update_columns if column in _names(owner, _COLUMNS, table)]
     if columns:
         clauses.append(sql.SQL("UPDATE ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))))

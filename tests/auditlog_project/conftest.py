@@ -22,7 +22,7 @@ class SpareRole:
 
     def alter(self, statement: str) -> None:
         """Run a statement as superuser; {role} stands for this role."""
-        query = sql.SQL(statement).format(role=sql.Identifier(self.name))  # type: ignore[arg-type]
+        query = sql.SQL(statement).format(role=sql.Identifier(self.name))
         self.database.superuser().execute(query)
 
     def connect(self) -> psycopg.Connection[Any]:
