@@ -9,11 +9,14 @@ Servers start when the first test asks; a test without a database pays nothing.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import django
 import pytest
+import redis
+from django.test import override_settings
 
 _SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "auditlog_project.settings",
@@ -35,7 +38,11 @@ for _name in [name for name in os.environ if name.startswith(("AUDITLOG_", "DATA
 os.environ.update(_SETTINGS)
 django.setup()
 
-from tests.clusters import EMBEDDED, Clusters, Database, server_names  # noqa: E402 -- Django reads its settings
+# Only now: these read the settings.
+from auditlog_project.celery import app as celery_app  # noqa: E402
+from auditlog_project.embedded.valkey import ValkeyServer  # noqa: E402
+from auditlog_project.environment_values import celery_url  # noqa: E402
+from tests.clusters import EMBEDDED, Clusters, Database, server_names, state_directory  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,3 +91,29 @@ def every_server_database(
 def _own_database(clusters: Clusters, server: str, django_db_blocker: Any) -> Iterator[Database]:
     with django_db_blocker.unblock(), clusters[server].clone() as database, database.as_django_databases():
         yield database
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """Give the address of a real Valkey that serves this test process alone."""
+    state = state_directory() / f"valkey-{os.getpid()}"
+    server = ValkeyServer(state)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+        shutil.rmtree(state)
+
+
+@pytest.fixture
+def broker(valkey: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Make an empty Valkey the broker, result store and cache, here and in processes that a test starts."""
+    monkeypatch.setenv("REDIS_URL", valkey)
+    cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": valkey}}
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    # One address for the whole process: Celery keeps its first connections.
+    celery_app.conf.update(broker_url=celery_url(valkey), result_backend=celery_url(valkey))
+    with override_settings(CACHES=cache, REDIS_URL=valkey):
+        yield valkey
