@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -55,12 +56,12 @@ def test_a_worker_with_the_approvers_address_does_not_start(fresh_database: Data
     assert "DATABASE_APPROVER_URL is in the environment of a worker" in refused.stderr
 
 
-def test_the_celery_command_itself_refuses(fresh_database: Database) -> None:
+def test_the_celery_command_itself_refuses(fresh_database: Database, tmp_path: Path) -> None:
     fresh_database.superuser().execute("DROP TRIGGER append_only ON activity_logs")
     code = "from celery.__main__ import main; main()"
-    for service in ("worker", "beat"):
+    for service in (["worker"], ["beat", "--schedule", str(tmp_path / "schedule")]):
         refused = subprocess.run(
-            [sys.executable, "-c", code, "-A", "auditlog_project", service],
+            [sys.executable, "-c", code, "-A", "auditlog_project", *service],
             cwd=PROJECT,
             env=fresh_database.environment(),
             capture_output=True,
