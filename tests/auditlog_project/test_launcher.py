@@ -1,0 +1,168 @@
+"""`./auditlog` as a user types it: real servers and a database in a state of its own, set up once for this file."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+ADDRESSES = ("DATABASE_URL", "DATABASE_APPROVER_URL", "DATABASE_OWNER_URL", "DATABASE_ADMIN_URL")
+SHOW_ADDRESSES = f"import os; print('seen:', *(name for name in {ADDRESSES} if os.environ.get(name)))"
+
+
+class Launcher:
+    """The launcher in a clean shell with a state of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "AUDITLOG_STATE_DIR": str(state)}
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROJECT / "auditlog", *words],
+            env=self.environment | variables,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    with tempfile.TemporaryDirectory(prefix="auditlog-launcher-") as name:
+        Path(name).chmod(0o711)
+        launcher = Launcher(Path(name) / "state")
+        ready = launcher.run("setup")
+        assert ready.returncode == 0, ready.stderr
+        yield launcher
+        assert launcher.run("stop").returncode == 0
+
+
+def test_without_a_word_and_with_help_it_teaches(launcher: Launcher) -> None:
+    for words in ((), ("help",), ("--help",)):
+        page = launcher.run(*words).stdout
+        for word in ("demo", "serve", "test", "check", "bench", "setup", "stop", "ingest"):
+            assert f"./auditlog {word}" in page
+
+
+def test_any_other_word_is_a_command_of_manage_py(launcher: Launcher) -> None:
+    assert "ROOT_URLCONF = 'auditlog_project.urls'" in launcher.run("diffsettings").stdout
+    unknown = launcher.run("no_such_word")
+    assert unknown.returncode != 0
+    assert "Unknown command: 'no_such_word'" in unknown.stderr
+
+
+def test_commands_run_in_the_users_directory(launcher: Launcher) -> None:
+    assert "at / " in launcher.run("shell", "--command", "import os; print('at', os.getcwd(), '')").stdout
+
+
+def test_commands_see_the_address_of_the_runtime_role_alone(launcher: Launcher) -> None:
+    assert "seen: DATABASE_URL\n" in launcher.run("shell", "--command", SHOW_ADDRESSES).stdout
+
+
+def test_the_owners_address_in_the_users_shell_does_not_reach_commands(launcher: Launcher) -> None:
+    seen = launcher.run("shell", "--command", SHOW_ADDRESSES, DATABASE_OWNER_URL="postgresql://owner@/x").stdout
+    assert "seen: DATABASE_URL\n" in seen
+
+
+def test_setup_commands_see_the_owner(launcher: Launcher) -> None:
+    assert launcher.run("migrate", "--database=owner", "--check").returncode == 0
+    assert launcher.run("setup_database").returncode == 0
+
+
+def test_the_database_is_set_up_again_only_when_what_makes_it_has_changed(launcher: Launcher) -> None:
+    assert "setting up" not in launcher.run("setup").stderr
+    stamp = launcher.state / "database.stamp"
+    right = stamp.read_text()
+    stamp.write_text("an older release\n")
+    assert "setting up the embedded database" in launcher.run("setup").stderr
+    assert stamp.read_text() == right
+
+
+def test_a_failed_set_up_of_the_database_says_why_and_is_tried_again(launcher: Launcher) -> None:
+    stamp = launcher.state / "database.stamp"
+    stamp.unlink()
+    failed = launcher.run("setup", AUDITLOG_MAX_DETACHED_BYTES="many")
+    assert failed.returncode == 1
+    assert "could not be set up" in failed.stderr
+    assert not stamp.exists()
+    assert launcher.run("setup").returncode == 0
+    assert stamp.exists()
+
+
+def test_the_users_own_database_is_left_to_the_user(launcher: Launcher) -> None:
+    nowhere = "postgresql://app@/nowhere?host=/nonexistent"
+    refused = launcher.run("diffsettings", DATABASE_URL=nowhere)
+    assert "SECRET_KEY is not set" in refused.stderr
+    seen = launcher.run("diffsettings", DATABASE_URL=nowhere, SECRET_KEY="his")
+    assert "nowhere" in seen.stdout
+
+
+def test_the_exit_code_of_the_command_is_that_of_the_launcher(launcher: Launcher) -> None:
+    assert launcher.run("shell", "--command", "raise SystemExit(2)").returncode == 2
+
+
+def environment_of(pid: int) -> set[str]:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return {name for name in ADDRESSES if any(variable.startswith(f"{name}=".encode()) for variable in variables)}
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """Return the launcher's own children by what they are."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        command = Path(f"/proc/{child}/cmdline").read_text()
+        for kind in ("gunicorn", "worker\0", "beat"):
+            if kind in command:
+                found.setdefault(kind.strip("\0"), int(child))
+                break
+    return found
+
+
+@pytest.mark.slow
+def test_serve_answers_keeps_addresses_apart_and_ends_cleanly(launcher: Launcher) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [PROJECT / "auditlog", "serve", "--bind", address]
+    log = launcher.state / "serve.log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            words, env=launcher.environment, stdout=output, stderr=output, start_new_session=True
+        ) as serving,
+    ):
+        try:
+            assert answers(f"http://{address}/"), log.read_text()
+            children = children_of(serving.pid)
+            assert environment_of(children["gunicorn"]) == {"DATABASE_URL", "DATABASE_APPROVER_URL"}
+            assert environment_of(children["worker"]) == {"DATABASE_URL"}
+            assert environment_of(children["beat"]) == {"DATABASE_URL"}
+        finally:
+            serving.send_signal(signal.SIGTERM)
+            assert serving.wait(60) == 0, log.read_text()
+    assert not [pid for pid in children.values() if Path(f"/proc/{pid}/cwd").exists()]
+
+
+def answers(url: str) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
+        except urllib.error.HTTPError as error:
+            error.close()
+            return True
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return True
+    return False
