@@ -118,7 +118,7 @@ def environment_of(pid: int) -> set[str]:
 
 def children_of(pid: int) -> dict[str, int]:
     """Return the launcher's own children by what they are."""
-    found = {}
+    found: dict[str, int] = {}
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         command = Path(f"/proc/{child}/cmdline").read_text()
         for kind in ("gunicorn", "worker\0", "beat"):
@@ -133,7 +133,7 @@ def test_serve_answers_keeps_addresses_apart_and_ends_cleanly(launcher: Launcher
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [PROJECT / "auditlog", "serve", "--bind", address]
+    words = [str(PROJECT / "auditlog"), "serve", "--bind", address]
     log = launcher.state / "serve.log"
     with (
         log.open("w") as output,
