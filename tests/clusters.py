@@ -224,7 +224,10 @@ class Cluster:
         old = r"SELECT datname FROM pg_database WHERE datname LIKE 'template\_%%' ORDER BY oid DESC OFFSET %s"
         for (name,) in self._superuser.execute(old, (_KEPT_TEMPLATES,)).fetchall():
             self._superuser.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
-            shutil.rmtree(anchors.parent / name, ignore_errors=True)
+        kept = {name for (name,) in self._superuser.execute("SELECT datname FROM pg_database")}
+        for directory in anchors.parent.iterdir():
+            if directory.name not in kept:
+                shutil.rmtree(directory)
 
     def leave(self) -> None:
         """Stop the server if no other test process uses it."""

@@ -48,6 +48,9 @@ UNION ALL
 SELECT p || ' in the database' FROM unnest(ARRAY['CREATE', 'TEMP']) p
 WHERE EXISTS (SELECT FROM may_become b WHERE has_database_privilege(b.oid, current_database(), p))
 ORDER BY 1"""
+_OPEN_TO_ALL = """
+SELECT FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT'"""
 
 Privileges = dict[tuple[str, str], set[str]]
 
@@ -61,6 +64,8 @@ def privilege_problems(connection: Connection, holder: Literal["app", "approver"
     problems += _table_problems(connection, holder)
     problems += _function_problems(connection, holder)
     if holder == "app":
+        if connection.execute(_OPEN_TO_ALL).fetchone() is not None:
+            problems.append(Problem("auditlog.E033", "PUBLIC may CONNECT to the database.", SET_UP_AGAIN))
         problems += [
             Problem(
                 "auditlog.E035",

@@ -15,6 +15,14 @@ def test_ordinary_tests_run_as_the_runtime_role() -> None:
 
 
 @pytest.mark.django_db
+def test_waiting_is_bounded_in_the_session() -> None:
+    with connections["default"].cursor() as cursor:
+        for name, limit in (("lock_timeout", "10s"), ("statement_timeout", "5min")):
+            cursor.execute(f"SHOW {name}")
+            assert cursor.fetchone() == (limit,)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("_turn", [1, 2])
 def test_ordinary_tests_are_rolled_back(_turn: int) -> None:
     assert not Group.objects.exists()

@@ -59,6 +59,7 @@ def clean(fresh_database: Database) -> Database:
             "E031 The role of app may not execute ledger_lock_all()",
         ),
         ("GRANT EXECUTE ON FUNCTION ledger_lock_all() TO PUBLIC", APP, "E032 PUBLIC may execute ledger_lock_all()"),
+        ("GRANT CONNECT ON DATABASE {name} TO PUBLIC", APP, "E033 PUBLIC may CONNECT to the database."),
         ("GRANT CREATE ON SCHEMA public TO auditlog_app", APP, "E034 The role of app may CREATE in schema public."),
         ("GRANT CREATE ON SCHEMA public TO PUBLIC", APPROVER, "E034 The role of approver may CREATE in schema public."),
         ("GRANT TEMP ON DATABASE {name} TO PUBLIC", APP, "E034 The role of app may TEMP in the database."),
