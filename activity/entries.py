@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
+from activity.record import shown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -46,6 +48,7 @@ COLUMNS: dict[str, str] = {
 _NAMES = ", ".join(COLUMNS)
 _INSERT = f"INSERT INTO public.activity_logs ({_NAMES}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
 _COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+_ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 
 
 @dataclass(slots=True)
@@ -97,17 +100,9 @@ def _row(ledger: Ledger, draft: Draft, leaf_index: int) -> tuple[Any, ...]:
         event.outcome,
         event.severity,
         shown(event.source),
-        event.ip and ip_interface(event.ip),
+        event.ip and _ip(event.ip),
         event.occurred_at,
         draft.recorded_at,
         1,
         False,
     )
-
-
-ip_interface = lru_cache(maxsize=4096)(ipaddress.ip_interface)
-
-
-def shown(text: str) -> str:
-    """Return the text as an index column holds it."""
-    return text.replace("\0", "\u2400") if "\0" in text else text

@@ -186,6 +186,11 @@ def compose(
     )
 
 
+def shown(text: str) -> str:
+    """Return a text as an index column holds it: PostgreSQL has no U+0000 in text, so it stands as U+2400."""
+    return text.replace("\0", "\u2400") if "\0" in text else text
+
+
 def event_from_json(value: object, *, source: str | None = None) -> Event:
     """Return the event that a JSON object of our own format says; `source` fills in for a missing one.
 
@@ -261,16 +266,10 @@ def _bytes_at_most(text: str | None) -> int:
 def _field_problems(event: Event) -> Iterator[Problem]:
     for name, limit in MAX_CHARACTERS.items():
         value = getattr(event, name)
-        if value is None and name == "event_id":
-            continue
-        if type(value) is not str:
-            yield Problem(f"$.{name}", f"must be a string, not {_kind_of(value)}")
-        elif len(value) > limit:
-            yield Problem(f"$.{name}", f"{len(value):,} characters; at most {limit} are taken")
-        elif not value and name not in _MAY_BE_EMPTY:
-            yield Problem(f"$.{name}", "must not be empty")
-        elif not value.isascii() and _has_surrogate(value):
-            yield Problem(f"$.{name}", "holds an unpaired surrogate, which is not Unicode text")
+        if value is not None or name != "event_id":
+            reason = _text_fault(value, limit, may_be_empty=name in _MAY_BE_EMPTY)
+            if reason is not None:
+                yield Problem(f"$.{name}", reason)
     if type(event.type) is str and event.type and not _TYPE.fullmatch(event.type):
         yield Problem("$.type", "must be lower-case words of a-z, 0-9, _ and -, joined by dots, such as auth.login")
     if event.outcome not in OUTCOMES:
@@ -280,6 +279,18 @@ def _field_problems(event: Event) -> Iterator[Problem]:
     if event.ip is not None and not _is_canonical_ip(event.ip):
         yield Problem("$.ip", "must be an IPv4 or IPv6 address in its shortest form")
     yield from _moment_problems(event.occurred_at)
+
+
+def _text_fault(value: object, limit: int, *, may_be_empty: bool) -> str | None:
+    if type(value) is not str:
+        return f"must be a string, not {_kind_of(value)}"
+    if len(value) > limit:
+        return f"{len(value):,} characters; at most {limit} are taken"
+    if not value and not may_be_empty:
+        return "must not be empty"
+    if not value.isascii() and _has_surrogate(value):
+        return "holds an unpaired surrogate, which is not Unicode text"
+    return None
 
 
 def _moment_problems(moment: object) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, 
 from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import DEFAULT, require_pattern
 from activity.queries import ACTIVITY_LEDGER
-from activity.record import SYSTEM_PREFIX, Event, check, compose, timestamp
+from activity.record import SYSTEM_PREFIX, Event, check, compose, shown, timestamp
 from signing import jws
 from signing import ledger as ledgers
 from signing.algorithms import ALGORITHMS
@@ -76,7 +76,7 @@ def record_many(events: Sequence[Event], *, ledger: str = ACTIVITY_LEDGER) -> li
     problems = [
         Problem("$.type", f"types {SYSTEM_PREFIX}* are written by this application alone", index)
         for index, event in enumerate(events)
-        if isinstance(event.type, str) and event.type.startswith(SYSTEM_PREFIX)
+        if str(event.type).startswith(SYSTEM_PREFIX)
     ]
     if problems:
         raise BadEventsError(problems)
@@ -156,7 +156,7 @@ def bootstrap(*, by: str = "setup") -> list[str]:
 
 
 def _record_log_type(log_type: LogType, step: str, *, by: str, reason: str) -> None:
-    said = {"pattern": log_type.pattern, "reason": reason}
+    said: dict[str, object] = {"pattern": log_type.pattern, "reason": reason}
     if step == "set":
         said |= queries.log_type_facts(log_type)
     record_system(
@@ -316,7 +316,7 @@ def _is_known_event_id(error: IntegrityError) -> bool:
 def _first_receipts(ledger: Ledger, drafts: Sequence[Draft], waiting: Iterable[int]) -> dict[int, Receipt]:
     """Return the first receipts of those events that were recorded before. Raises EventIdConflictError."""
     pairs = {
-        index: (entries.shown(event.source), entries.shown(event.event_id))
+        index: (shown(event.source), shown(event.event_id))
         for index in waiting
         if (event := drafts[index].event).event_id is not None
     }

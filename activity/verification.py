@@ -12,22 +12,19 @@ Entries are read in short transactions of CHUNK leaves: one long snapshot would 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.db import connection
 
-from activity.entries import shown
+from activity.entry_check import EntryCheck, Row
 from activity.models import ActivityLog, LogType
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
-from activity.record import SYSTEM_PREFIX, after_data, before_data, claims_digest, timestamp
-from signing import jws
-from signing.algorithms import ALGORITHMS
+from activity.record import SYSTEM_PREFIX
 from signing.merkle import HASH_SIZE, TILE_WIDTH, Frontier
 from signing.models import SigningKey
 from signing.providers import PROVIDERS
@@ -38,74 +35,42 @@ from signing.verification import expected_roots, stored_head, stored_tiles, unco
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from signing.algorithms import Verifier
     from signing.anchors import Anchor
-    from signing.keyring import KeyRing, RingKey
+    from signing.keyring import RingKey
     from signing.models import Ledger
     from signing.verification import Trust
 
 CHUNK = 32 * TILE_WIDTH  # leaves
 MAX_FINDINGS = 1_000  # of one run; more of them say nothing new
-_COLUMNS = (
-    "leaf_index, record, detached_data, event_digest, signature, key_id, event_id, id::text, host(ip), occurred_at, outcome, "
-    "recorded_at, revision, severity, source, target, type, action, actor"
-)
-_TYPES = [
-    "int8",
-    "bytea",
-    "bytea",
-    "bytea",
-    "bytea",
-    "varchar",
-    "varchar",
-    "text",
-    "text",
-    "timestamptz",
-    "varchar",
-    "timestamptz",
-    "int4",
-    "varchar",
-    "varchar",
-    "varchar",
-    "varchar",
-    "varchar",
-    "varchar",
-]
-_TEXTS = ("event_id", "source", "target", "action", "actor")
+_COLUMNS = {  # of Row, in its order: expression and type
+    "leaf_index": "int8",
+    "record": "bytea",
+    "detached_data": "bytea",
+    "event_digest": "bytea",
+    "signature": "bytea",
+    "key_id": "varchar",
+    "event_id": "varchar",
+    "id::text": "text",
+    "host(ip)": "text",
+    "occurred_at": "timestamptz",
+    "outcome": "varchar",
+    "recorded_at": "timestamptz",
+    "revision": "int4",
+    "severity": "varchar",
+    "source": "varchar",
+    "target": "varchar",
+    "type": "varchar",
+    "action": "varchar",
+    "actor": "varchar",
+}
 _LOG_TYPE_STEPS = (f"{SYSTEM_PREFIX}log-type.set", f"{SYSTEM_PREFIX}log-type.removed")
-_DATA = b',"data":'
-_DETACHED = re.compile(rb',"data_sha256":"([0-9a-f]{64})","data_size":([0-9]+)')
-
-
-class Row(NamedTuple):
-    """The columns of an entry as the verifier reads them; all that a record is compared with."""
-
-    leaf_index: int
-    record: bytes
-    detached_data: bytes | None
-    event_digest: bytes
-    signature: bytes | None
-    key_id: str | None
-    event_id: str | None
-    id: str
-    ip: str | None
-    occurred_at: datetime
-    outcome: str
-    recorded_at: datetime
-    revision: int
-    severity: str
-    source: str
-    target: str
-    type: str
-    action: str
-    actor: str
 
 
 @dataclass(slots=True)
 class Report:
-    """What came out of the verification of one ledger: leaves `since` to `size`, the tree's root, counts and findings."""
+    """What came out of the verification of one ledger, of its leaves from `since` to `size`; `root` is of them all."""
 
     ledger: str
     since: int
@@ -157,94 +122,6 @@ class Report:
         return min((leaf_index for leaf_index in alarms if leaf_index is not None), default=None)
 
 
-class EntryCheck:
-    """Checks single entries (steps 3 and 4) of one ledger against the key ring."""
-
-    def __init__(self, ledger: str, ring: KeyRing) -> None:
-        self._ledger = ledger
-        self._ring = ring
-        self._verifiers: dict[str, Verifier] = {}
-
-    def finding(self, row: Row) -> Finding | None:
-        """Return what is wrong with an entry whose record is its leaf, or None."""
-        reason = self._misfit(row)
-        if reason is not None:
-            return Finding(self._ledger, row.leaf_index, Verdict.TAMPERED, reason)
-        if row.key_id is None and row.signature is None:
-            return None
-        return self._signature_finding(row)
-
-    def _misfit(self, row: Row) -> str | None:
-        """Say which part of the row is not what its record says."""
-        occurred_at = timestamp(row.occurred_at)
-        before, after = _around_data(row, occurred_at, self._ledger)
-        if not _frames(before, row.record, after):
-            # U+0000 is the one thing that columns show otherwise, so a misfit is looked at member by member.
-            misfits = _differing_members(row, self._ledger)
-            if misfits:
-                return f"columns differ from the record: {', '.join(misfits)}"
-            row = _as_recorded(row)
-            before, after = _around_data(row, occurred_at, self._ledger)
-            if not _frames(before, row.record, after):
-                return "the record is not made as this application makes records"
-        data = row.record[len(before) : len(row.record) - len(after)]
-        detached = _DETACHED.fullmatch(data)
-        if detached:
-            data = row.detached_data or b""
-            if (sha256(data).hexdigest().encode(), len(data)) != (detached[1], int(detached[2])):
-                return "the detached data is not what the record says"
-        elif row.detached_data is not None:
-            return "data lies beside a record that has its data inside"
-        else:
-            data = data.removeprefix(_DATA)
-            if not _is_object(data):
-                return "the record is not made as this application makes records"
-        said = (row.event_id, row.ip, occurred_at, row.outcome, row.severity, row.source, row.target, row.type)
-        if row.event_digest != claims_digest(before, data, said):
-            return "columns differ from the record: event_digest"
-        return None
-
-    def _signature_finding(self, row: Row) -> Finding | None:
-        key = self._ring.keys.get(row.key_id or "")
-        if key is None:
-            return self._report(row, Verdict.UNTRUSTED_KEY, f"no record of the keys ledger knows its key {row.key_id}")
-        window = key.windows.get(self._ledger)
-        if key.purpose != SigningKey.Purpose.ENTRY or window is None:
-            return self._report(row, Verdict.TAMPERED, f"its key {key.id} signs no entries here")
-        refusal = window.refusal(row.leaf_index)
-        if refusal is not None:
-            return self._report(row, Verdict.TAMPERED, refusal)
-        try:
-            verify = self._verifier(key)
-        except LookupError:
-            reason = f"its HMAC key {key.id} was destroyed, and nobody else can verify HMAC"
-            return self._report(row, Verdict.CANNOT_TELL, reason)
-        signing_input = jws.signing_input(jws.protected(key.algorithm, key.id), row.record)
-        if row.signature is None or not verify(row.signature, signing_input):
-            return self._report(row, Verdict.TAMPERED, f"its signature is not that of {key.id} over its record")
-        if window.untrusted_from_leaf is not None and row.leaf_index >= window.untrusted_from_leaf:
-            reason = (
-                f"{key.id} was compromised, and from leaf {window.untrusted_from_leaf} on a thief could have signed"
-            )
-            return self._report(row, Verdict.UNTRUSTED_KEY, reason)
-        return None
-
-    def _verifier(self, key: RingKey) -> Verifier:
-        if key.id not in self._verifiers:
-            algorithm = ALGORITHMS[key.algorithm]
-            if algorithm.outsiders_can_verify:
-                self._verifiers[key.id] = algorithm.load_public(key.public_key)
-            else:
-                stored = SigningKey.objects.filter(pk=key.id, sealed_private_key__isnull=False).first()
-                if stored is None:
-                    raise LookupError(key.id)
-                self._verifiers[key.id] = PROVIDERS[stored.provider].verifier(stored)
-        return self._verifiers[key.id]
-
-    def _report(self, row: Row, verdict: Verdict, reason: str) -> Finding:
-        return Finding(self._ledger, row.leaf_index, verdict, reason)
-
-
 class LedgerCheck:
     """One verification of one ledger; `run` does it."""
 
@@ -262,7 +139,7 @@ class LedgerCheck:
         if last is not None:
             expected.append(last)
         self._ledger = ledger
-        self._entries = EntryCheck(ledger.name, trust.ring)
+        self._entries = EntryCheck(ledger.name, trust.ring, _hmac_verifier)
         self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), _base(ledger, self._first))
         self.report = Report(ledger.name, since, size, b"")
         self.report.add(findings)
@@ -302,8 +179,9 @@ class LedgerCheck:
                 reason = "its record is not the leaf that the ledger holds"
                 self.report.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
         if len(stored) < width * HASH_SIZE:
-            reason = f"the ledger holds no leaves from {first + len(stored) // HASH_SIZE} on, its head says {self.report.size}"
-            self.report.add([Finding(self._ledger.name, first + len(stored) // HASH_SIZE, Verdict.TAMPERED, reason)])
+            end = first + len(stored) // HASH_SIZE
+            reason = f"the ledger holds no leaves from {end} on, its head says {self.report.size}"
+            self.report.add([Finding(self._ledger.name, end, Verdict.TAMPERED, reason)])
             return hashes[:width]
         return [stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE)]
 
@@ -355,6 +233,11 @@ def verify_log_types(trust: Trust) -> list[Finding]:
     ]
 
 
+def _hmac_verifier(key: RingKey) -> Verifier | None:
+    stored = SigningKey.objects.filter(pk=key.id, sealed_private_key__isnull=False).first()
+    return None if stored is None else PROVIDERS[stored.provider].verifier(stored)
+
+
 def _base(ledger: Ledger, size: int) -> Frontier:
     """Return the stored tree of the first `size` leaves, a multiple of 256."""
     if size == 0:
@@ -370,11 +253,11 @@ def _base(ledger: Ledger, size: int) -> Frontier:
 
 def _rows(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
     query = (
-        f"COPY (SELECT {_COLUMNS} FROM public.activity_logs WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 integers only
+        f"COPY (SELECT {', '.join(_COLUMNS)} FROM public.activity_logs WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 integers only
         f"AND leaf_index >= {int(first)} AND leaf_index < {int(end)} ORDER BY leaf_index) TO STDOUT (FORMAT BINARY)"
     )
     with connection.cursor() as cursor, cursor.copy(query) as copy:
-        copy.set_types(_TYPES)
+        copy.set_types(list(_COLUMNS.values()))
         yield from map(Row._make, copy.rows())
 
 
@@ -386,74 +269,12 @@ def _strays(ledger: Ledger) -> list[Finding]:
     """Return findings for entries beyond the ledger's head; head and entries are read in one moment."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.leaf_index FROM public.activity_logs a WHERE a.ledger_id = %s AND (a.leaf_index < 0 OR a.leaf_index >= "
-            "coalesce((SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = %s), 0)) ORDER BY a.leaf_index LIMIT %s",
+            "SELECT a.leaf_index FROM public.activity_logs a WHERE a.ledger_id = %s "
+            "AND (a.leaf_index < 0 OR a.leaf_index >= "
+            "coalesce((SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = %s), 0)) "
+            "ORDER BY a.leaf_index LIMIT %s",
             [ledger.pk, ledger.pk, MAX_FINDINGS],
         )
         strays = [row[0] for row in cursor.fetchall()]
     reason = "an entry stands here that is not in the ledger"
     return [Finding(ledger.name, leaf_index, Verdict.TAMPERED, reason) for leaf_index in strays]
-
-
-def _around_data(row: Row, occurred_at: str, ledger: str) -> tuple[bytes, bytes]:
-    """Return what must stand around the data in the record of such a row."""
-    after = after_data(
-        event_id=row.event_id,
-        entry_id=row.id,
-        ip=row.ip,
-        kid=row.key_id,
-        ledger=ledger,
-        occurred_at=occurred_at,
-        outcome=row.outcome,
-        recorded_at=timestamp(row.recorded_at),
-        revision=row.revision,
-        severity=row.severity,
-        source=row.source,
-        target=row.target,
-        type_name=row.type,
-    )
-    return before_data(row.action, row.actor), after
-
-
-def _frames(before: bytes, record: bytes, after: bytes) -> bool:
-    return len(before) + len(after) <= len(record) and record.startswith(before) and record.endswith(after)
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        return data[:1] == b"{" and isinstance(orjson.loads(data), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _as_recorded(row: Row) -> Row:
-    """Return the row with the texts of its record, where columns could not hold U+0000."""
-    said = orjson.loads(row.record)
-    return row._replace(**{name: said[name] for name in _TEXTS if isinstance(said.get(name), str)})
-
-
-def _differing_members(row: Row, ledger: str) -> list[str]:
-    """Return the members of a record that its columns show otherwise; U+0000 as U+2400 is no difference."""
-    try:
-        said = orjson.loads(row.record)
-    except orjson.JSONDecodeError:
-        return ["record"]
-    columns = {
-        "action": row.action,
-        "actor": row.actor,
-        "event_id": row.event_id,
-        "id": row.id,
-        "ip": row.ip,
-        "kid": row.key_id,
-        "ledger": ledger,
-        "occurred_at": timestamp(row.occurred_at),
-        "outcome": row.outcome,
-        "recorded_at": timestamp(row.recorded_at),
-        "revision": row.revision,
-        "severity": row.severity,
-        "source": row.source,
-        "target": row.target,
-        "type": row.type,
-    }
-    members = {name: shown(value) if isinstance(value, str) else value for name, value in said.items()}
-    return [name for name, value in columns.items() if members.get(name) != value]

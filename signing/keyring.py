@@ -1,6 +1,6 @@
-"""Keys, their windows and the ledgers, as the records of the `keys` ledger tell them. Pure: records in, a key ring out.
+"""Keys, windows and ledgers, as the records of the `keys` ledger tell them. Pure: records in, a key ring out.
 
-The tables of keys are only an index over these records; verification believes the ring, and compares the tables with it.
+The tables of keys are only an index over these records; verification believes the ring and compares them with it.
 The records themselves are described in services.py.
 """
 
@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from signing.errors import BadKeyError
+
+ENTRY_PURPOSE = "entry"
+CHECKPOINT_PURPOSE = "checkpoint"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

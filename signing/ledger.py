@@ -62,7 +62,7 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
 
 
 def lock_all() -> dict[int, int]:
-    """Lock every ledger until the transaction ends, so that no append comes between; return their sizes by ledger id."""
+    """Lock every ledger until the transaction ends, so that no append comes between; return sizes by ledger id."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT ledger_id, size FROM public.ledger_lock_all()")
         return dict(cursor.fetchall())
@@ -115,7 +115,8 @@ def _sign_and_store(ledger: Ledger, tree: Frontier, *, refresh: bool = False) ->
             "public.checkpoint_store(%s::smallint, %s, %s, %s, %s::text[]) kept",
             [ledger.pk, tree.size, head.root, note, [key.id for key in keys]],
         )
-        return cursor.fetchone()
+        kept: tuple[int, str] | None = cursor.fetchone()
+    return kept
 
 
 def _anchor(ledger: Ledger, size: int, note: str, *, force: bool) -> None:

@@ -8,7 +8,7 @@ The tree of a ledger is stored as
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -17,12 +17,15 @@ from django.db.models.functions import Now
 from signing.algorithms import ALGORITHMS
 from signing.errors import ImmutableRowError
 
+_Row_co = TypeVar("_Row_co", bound=models.Model, covariant=True)
 
-class AppendOnlyQuerySet(models.QuerySet[Any]):
+
+class AppendOnlyQuerySet(models.QuerySet[_Row_co]):
     """Refuses what the database would refuse, with a plain error before the round trip."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         """Refuse: rows of this table do not change."""
+        del kwargs
         raise ImmutableRowError(self.model)
 
     def delete(self) -> NoReturn:
@@ -31,7 +34,7 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
 
 
 class AppendOnlyModel(models.Model):
-    """Base of tables whose rows are written once. The guard AL001 in the database is what holds; this gives it a name."""
+    """Base of tables whose rows are written once. What holds is the guard AL001; this gives the refusal a name."""
 
     objects = AppendOnlyQuerySet.as_manager()
 

@@ -33,7 +33,7 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a provider gives for a key that it made: its public half, and what to store to find the private half again."""
+    """What a provider gives for a key that it made: the public half, and what to store to find the private half."""
 
     public_key: bytes
     sealed_private_key: bytes | None
@@ -119,6 +119,6 @@ def _signer(sealed: bytes, row: bytes, algorithm: str) -> Signer:
 
 
 def _row(key_id: str, purpose: str, algorithm: str, public: bytes) -> bytes:
-    """Return the associated data that binds a sealed key to its row: fields with their lengths, so none runs into another."""
+    """Return the associated data that binds a sealed key to its row: fields with lengths, so none runs into another."""
     fields = (key_id.encode(), purpose.encode(), algorithm.encode(), public)
     return b"auditlog signing key" + b"".join(len(field).to_bytes(4, "big") + field for field in fields)

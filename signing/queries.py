@@ -38,7 +38,7 @@ def ledger_named(name: str) -> Ledger:
 def head(ledger: Ledger) -> Frontier:
     """Return the committed head of the ledger."""
     row = LedgerHead.objects.get(ledger=ledger)
-    return Frontier(row.size, row.frontier)
+    return Frontier(row.size, map(bytes, row.frontier))
 
 
 def latest_checkpoint(ledger: Ledger) -> LedgerCheckpoint | None:

@@ -152,9 +152,8 @@ def bootstrap(*, by: str = "setup") -> list[str]:
             done.append(f"ledger {KEYS_LEDGER}: opened")
         for purpose in Purpose.values:
             if not _active(purpose, "Ed25519").exists():
-                done.append(
-                    f"{purpose} key: {rotate_key(purpose=purpose, algorithm='Ed25519', by=by, reason='set-up')}"
-                )
+                key = rotate_key(purpose=purpose, algorithm="Ed25519", by=by, reason="set-up")
+                done.append(f"{purpose} key: {key}")
         for name, kind in (("activity", Ledger.Kind.ACTIVITY), ("meta", Ledger.Kind.META)):
             if not Ledger.objects.filter(name=name).exists():
                 open_ledger(name=name, kind=kind, by=by, reason="set-up")

@@ -89,7 +89,7 @@ class TreeCheck:
                 )
                 self._report(
                     self.last_good,
-                    f"the tree of the first {expected.size} leaves is not the one of {expected.source}; it differs {span}",
+                    f"the tree of the first {expected.size} leaves is not that of {expected.source}; it differs {span}",
                 )
 
     def _climb(self, level: int, node: bytes) -> None:

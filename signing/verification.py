@@ -1,4 +1,4 @@
-"""Verification of the `keys` ledger and of checkpoints: what an honest verifier may believe before he looks at an entry.
+"""Verification of the `keys` ledger and of checkpoints: what may be believed before an entry is looked at.
 
     1. the records of the keys ledger are its leaves, without a gap
     2. they replay to a key ring: keys, windows, ledgers
@@ -102,7 +102,7 @@ def verify_keys(pinned: Sequence[NoteKey], anchors: Sequence[Anchor]) -> Trust:
 
 
 def expected_roots(ledger: Ledger, base: Trust, anchors: Sequence[Anchor]) -> tuple[list[ExpectedRoot], list[Finding]]:
-    """Return the roots that believed keys signed for a ledger, in the database and in anchors, and what was not signed so."""
+    """Return the roots that believed keys signed for a ledger, in database and anchors, and what was not signed so."""
     told = base.ring.ledgers.get(ledger.name)
     origin = told.origin if told else ledger.origin
     expected: list[ExpectedRoot] = []
@@ -135,11 +135,11 @@ def uncovered(ledger: Ledger, size: int, newest_checkpoint: int | None) -> list[
 
 
 def stored_head(ledger: Ledger) -> tuple[Frontier | None, int | None]:
-    """Return the stored head and the size of its newest checkpoint, of one moment; None for what is not there or no tree."""
+    """Return the stored head and the size of its newest checkpoint, of one moment; None for what is not there."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT h.size, h.frontier, (SELECT max(c.size) FROM public.ledger_checkpoints c WHERE c.ledger_id = h.ledger_id) "
-            "FROM public.ledger_heads h WHERE h.ledger_id = %s",
+            "SELECT h.size, h.frontier, (SELECT max(c.size) FROM public.ledger_checkpoints c "
+            "WHERE c.ledger_id = h.ledger_id) FROM public.ledger_heads h WHERE h.ledger_id = %s",
             [ledger.pk],
         )
         row = cursor.fetchone()
@@ -158,8 +158,8 @@ def stored_tiles(ledger: Ledger) -> Callable[[int, int], bytes]:
 
 def _replay(ledger: Ledger, base: Trust) -> Iterator[bytes]:
     """Yield the leaf hashes of the key events in order, replaying each (steps 1 and 2)."""
-    expected = 0
-    for leaf_index, record in KeyEvent.objects.order_by("leaf_index").values_list("leaf_index", "record").iterator():
+    events = KeyEvent.objects.order_by("leaf_index").values_list("leaf_index", "record").iterator()
+    for expected, (leaf_index, record) in enumerate(events):
         if leaf_index != expected:
             base.findings.append(Finding(ledger.name, expected, Verdict.MISSING, "the record of this leaf is gone"))
             return
@@ -168,13 +168,15 @@ def _replay(ledger: Ledger, base: Trust) -> Iterator[bytes]:
         except BadKeyError as error:
             base.findings.append(Finding(ledger.name, leaf_index, Verdict.TAMPERED, str(error)))
         yield leaf_hash(bytes(record))
-        expected += 1
 
 
 def _verify_tree(ledger: Ledger, base: Trust, hashes: Sequence[bytes], anchors: Sequence[Anchor]) -> None:
     _follow_checkpoints(ledger, base, hashes)
     if not base.pinned:
-        reason = "no checkpoint key is pinned (AUDITLOG_TRUST_FILE, --trust): that everything was rebuilt with fresh keys cannot be ruled out"
+        reason = (
+            "no checkpoint key is pinned (AUDITLOG_TRUST_FILE, --trust): "
+            "that everything was rebuilt with fresh keys cannot be ruled out"
+        )
         base.findings.append(Finding(ledger.name, None, Verdict.CANNOT_TELL, reason))
         base.believe(base.ring.keys.values())
     expected, findings = expected_roots(ledger, base, anchors)

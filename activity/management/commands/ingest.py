@@ -25,7 +25,7 @@ from activity.formats.reading import EventReader
 from activity.formats.stream import EventStream
 from activity.management.ingestion import Ingestion
 from activity.models import ActivityLog
-from activity.services import ACTIVITY_LEDGER
+from activity.queries import ACTIVITY_LEDGER
 from signing.errors import LedgerNotFoundError
 from signing.models import Ledger
 from signing.queries import latest_checkpoint, ledger_named

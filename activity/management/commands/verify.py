@@ -1,4 +1,4 @@
-"""manage.py verify: are the ledgers what they were when they were signed?"""
+"""manage.py verify: tells whether the ledgers are what they were when they were signed."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Command(BaseCommand):
     """Reads every leaf, compares, names the first bad one; exit 0 valid, 1 tampered, 2 cannot tell."""
 
     help = (
-        "Verify the ledgers: every entry against its record, its signature and its place in the Merkle tree; the tree "
-        "against signed checkpoints and against anchors outside the database; keys and log types against their records. "
+        "Verify the ledgers: every entry against its record, its signature and its place in the Merkle tree; the "
+        "tree against signed checkpoints and anchors outside the database; keys and log types against their records. "
         "Exit code 0: valid (clean, pinned and anchored), 1: tampered, 2: cannot tell. "
         "Example: ./auditlog verify --ledger activity --anchor /mnt/worm/anchors --trust trust.vkeys"
     )
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--since-last",
             action="store_true",
-            help="read only the leaves since the last verification that raised no alarm; their tree must still be the same",
+            help="read only the leaves since the last run that raised no alarm; the tree below must still be the same",
         )
         parser.add_argument(
             "--anchor", metavar="FILE", type=Path, help="a checkpoint file or a directory of them (AUDITLOG_ANCHOR_DIR)"
