@@ -95,6 +95,7 @@ def test_one_run_makes_everything_and_the_next_finds_it_there(site: Site) -> Non
         f"database {site.name}: already there",
         "migrations: already there",
         "grants: already there",
+        "posture: the guards hold",
     ]
     # Once it is there, nobody needs the administrator.
     assert site.set_up() == again
@@ -153,6 +154,15 @@ def test_an_administrator_need_not_be_superuser(site: Site) -> None:
         for kind in KINDS:
             site.administer(f"DROP ROLE IF EXISTS {{{kind}}}")
         site.administer(f"DROP ROLE {administrator}")
+
+
+def test_set_up_does_not_end_well_where_serving_would_be_refused(site: Site) -> None:
+    site.set_up(**site.administrator)
+    site.administer("ALTER ROLE {app} CREATEDB; ALTER DATABASE {name} SET synchronous_commit = off")
+    refused = site.manage("setup_database")
+    assert refused.returncode != 0
+    assert f"The runtime role {site.role('app')} is CREATEDB." in refused.stderr
+    assert "synchronous_commit is off" in refused.stderr
 
 
 def test_addresses_that_do_not_fit_together_are_refused(site: Site) -> None:

@@ -3,7 +3,8 @@
     1. the three roles and the database      as DATABASE_ADMIN_URL, else as the owner if it may
     2. migrations                            as DATABASE_OWNER_URL
     3. privileges                            as DATABASE_OWNER_URL
-    4. first keys, ledgers and trust file    as DATABASE_URL, like everything else that writes evidence
+    4. posture check                         as DATABASE_URL and DATABASE_APPROVER_URL
+    5. first keys, ledgers and trust file    as DATABASE_URL, like everything else that writes evidence
 
 Every step prints one line: what it found, made or changed. Passwords are never printed.
 """
@@ -19,9 +20,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils.module_loading import import_string
 from psycopg import sql
 
+from activity import services as activity_services
+from auditlog_project import posture
 from auditlog_project.database import (
     Login,
     Roles,
@@ -32,6 +34,7 @@ from auditlog_project.database import (
     ensure_roles,
     unknown_names,
 )
+from signing import services as signing_services
 from signing.models import Ledger
 
 _HELP = """
@@ -52,13 +55,10 @@ Example:
   DATABASE_ADMIN_URL=postgresql://postgres:PW3@db/postgres  manage.py setup_database
 """
 
-# What makes the first rows, in this order; each returns lines saying what it did.
-_BOOTSTRAPS = ("signing.services.bootstrap", "activity.services.bootstrap")
-
 
 def bootstrap() -> list[str]:
     """Make the first keys, ledgers, trust file and system entries over the runtime connection; return lines."""
-    return [line for path in _BOOTSTRAPS for line in import_string(path)()]
+    return [*signing_services.bootstrap(), *activity_services.bootstrap()]
 
 
 class Command(BaseCommand):
@@ -86,6 +86,7 @@ class Command(BaseCommand):
         self._make_roles_and_database(roles)
         self._migrate(roles)
         self._grant(roles)
+        self._say(_check_posture())
         self._say(_prepare_anchors())
         self._say(bootstrap())
 
@@ -134,6 +135,13 @@ class Command(BaseCommand):
             raise CommandError(
                 f"auditlog_project/database/declared.py grants what does not exist: {', '.join(missing)}"
             )
+
+
+def _check_posture() -> list[str]:
+    """Stop here if serving processes would refuse the database: what is written first must be guarded already."""
+    if problems := posture.serving_problems():
+        raise CommandError(str(posture.PostureError(problems)))
+    return ["posture: the guards hold"]
 
 
 def _prepare_anchors() -> list[str]:
