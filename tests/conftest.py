@@ -18,24 +18,10 @@ import pytest
 import redis
 from django.test import override_settings
 
-_SETTINGS = {
-    "DJANGO_SETTINGS_MODULE": "auditlog_project.settings",
-    "SECRET_KEY": "for tests only",
-    "ALLOWED_HOSTS": "testserver,localhost",
-    "SECURE_TRANSPORT": "off",
-    # Nowhere, until a fixture points them at a clone: a test must not find somebody's real database.
-    "DATABASE_URL": "postgresql://auditlog_app@/ask_for_a_database_fixture?host=/nonexistent",
-    "DATABASE_APPROVER_URL": "postgresql://auditlog_approver@/ask_for_a_database_fixture?host=/nonexistent",
-    "DATABASE_OWNER_URL": "postgresql://auditlog_owner@/ask_for_a_database_fixture?host=/nonexistent",
-    "REDIS_URL": "unix:///nonexistent/valkey.sock",
-    "AUDITLOG_MASTER_KEY": "bWFzdGVyIGtleSBmb3IgdGVzdHMsIDMyIGJ5dGVzISE=",
-    "AUDITLOG_ORIGIN": "auditlog.test",
-}
-# Before Django reads its settings, and instead of whatever the caller's shell has.
-for _name in [name for name in os.environ if name.startswith(("AUDITLOG_", "DATABASE_"))]:
-    if _name != "AUDITLOG_TEST_STATE_DIR":
-        del os.environ[_name]
-os.environ.update(_SETTINGS)
+from tests import environment
+
+# Before Django reads its settings.
+environment.take_over("auditlog_project.settings")
 django.setup()
 
 # Only now: these read the settings.
