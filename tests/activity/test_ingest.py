@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from django.test import override_settings
 
 from activity.models import ActivityLog
+from signing.ledger import open_ledger
 from tests.clusters import Database
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -283,20 +286,21 @@ def test_a_dry_run_names_every_bad_line_and_records_nothing(write: Callable[[byt
     assert "all 103 events are good" in ingest(CLOUDTRAIL, "--dry-run")
 
 
-def start(database: Database, *arguments: str) -> subprocess.Popen[str]:
+def start(database: Database, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "manage.py", "ingest", *arguments],
         cwd=PROJECT,
         env=database.environment(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
 
-def wait_for_entries(running: subprocess.Popen[str], count: int) -> None:
+def wait_for_entries(running: subprocess.Popen[str], count: int, *, source: str = "pedro-computer") -> None:
     deadline = time.monotonic() + 60
-    while ActivityLog.objects.filter(source="pedro-computer").count() < count:
+    while ActivityLog.objects.filter(source=source).count() < count:
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -332,6 +336,54 @@ def test_an_interrupted_ingest_stops_after_its_batch_and_says_how_to_go_on(
     assert f"Lines 1 to {count:,} are recorded; run the same command again" in errors
     assert "Traceback" not in errors
     assert re.search(rf"already there +{count:,}\n", ingest(WINDOWS))
+
+
+def test_an_ingest_that_waits_for_its_input_stops_at_once(fresh_database: Database) -> None:
+    running = start(fresh_database, "-", "--batch", "2")
+    assert running.stdin is not None
+    running.stdin.write((own(1) + own(2) + own(3)).decode())
+    running.stdin.flush()
+    wait_for_entries(running, 2, source="shop")
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "Lines 1 to 2 are recorded; run the same command again with the whole file" in errors
+
+
+def test_a_lost_database_is_reported_with_how_to_go_on(fresh_database: Database) -> None:
+    running = start(fresh_database, str(WINDOWS), "--batch", "200")
+    wait_for_entries(running, 400)
+    ours = connection.connection.info.backend_pid
+    fresh_database.superuser().execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'auditlog_app' AND datname = %s"
+        " AND pid <> %s",
+        (fresh_database.name, ours),
+    )
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1, errors
+    assert "run the same command again with the whole file: nothing is recorded twice" in errors
+    assert "Traceback" not in errors
+    assert ActivityLog.objects.filter(source="pedro-computer").count() % 200 == 0
+
+
+def test_progress_is_one_changing_line_on_a_terminal(fresh_database: Database) -> None:
+    terminal, end = pty.openpty()
+    running = start(fresh_database, str(WINDOWS), "--batch", "200", stderr=end)
+    os.close(end)
+    shown = ""
+    while "/s, line " not in shown:
+        shown += os.read(terminal, 1000).decode()
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    os.close(terminal)
+    assert re.search(r"\r[\d,]+ events, [\d,]+/s, line [\d,]+", shown)
+
+
+def test_events_go_into_the_ledger_that_is_named(write: Callable[[bytes], Path]) -> None:
+    open_ledger("shop", "auditlog.test/shop", "activity")
+    output = ingest(write(own(1) + own(2)), "--ledger", "shop")
+    assert [(entry.ledger.name, entry.leaf_index) for entry in recorded()] == [("shop", 0), ("shop", 1)]
+    assert "checkpoint:\nauditlog.test/shop\n2\n" in output
 
 
 def test_help_teaches_by_examples(fresh_database: Database) -> None:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from activity.errors import BadStreamError, BadUnitsError
 from activity.formats import FORMATS
@@ -26,7 +27,7 @@ from activity.formats.stream import EventStream
 from activity.management.ingestion import Ingestion
 from activity.models import ActivityLog
 from activity.queries import ACTIVITY_LEDGER
-from signing.errors import LedgerNotFoundError
+from signing.errors import LedgerNotFoundError, SigningError
 from signing.models import Ledger
 from signing.queries import latest_checkpoint, ledger_named
 
@@ -100,9 +101,9 @@ class Command(BaseCommand):
         except BadUnitsError as error:
             progress.end()
             raise CommandError("\n".join([*_fault_lines(error), _how_to_go_on(ingestion, error)])) from error
-        except BadStreamError as error:
+        except (BadStreamError, SigningError, DatabaseError) as error:
             progress.end()
-            raise CommandError(f"{error}\n{_how_to_go_on(ingestion)}") from error
+            raise CommandError(f"{str(error).strip()}\n{_how_to_go_on(ingestion)}") from error
         except KeyboardInterrupt:
             progress.end()
             raise CommandError(f"Stopped.\n{_how_to_go_on(ingestion)}", returncode=_INTERRUPTED) from None
