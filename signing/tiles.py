@@ -86,7 +86,7 @@ def decode_bundle(bundle: bytes) -> list[bytes]:
     while position < len(bundle):
         start = position + _LENGTH_SIZE
         position = start + int.from_bytes(bundle[position:start], "big")
-        if start > len(bundle) or position > len(bundle):
+        if position > len(bundle):
             raise BadTileError(f"the entry bundle is cut off in record {len(records)}")
         records.append(bundle[start:position])
     if len(records) > TILE_WIDTH:

@@ -121,6 +121,12 @@ def test_one_rsa_key_under_two_algorithms_makes_two_kinds_of_signature() -> None
     assert not ALGORITHMS["PS256"].load_public(public)(signature, MESSAGE)
 
 
+def test_an_ecdsa_signature_has_one_spelling() -> None:
+    signature = sign("ES256")
+    assert verifier("ES256")(signature, MESSAGE)
+    assert not verifier("ES256")(signature[:32] + b"\x00" + signature[32:], MESSAGE)  # the same two numbers
+
+
 def test_an_ecdsa_signature_of_zeros_is_refused() -> None:
     assert verifier("ES256")(sign("ES256"), MESSAGE)
     assert not verifier("ES256")(bytes(64), MESSAGE)

@@ -1,5 +1,6 @@
 """signing/anchors.py: anchors survive, do not multiply, and contradict a rolled-back database."""
 
+import fcntl
 import os
 import shutil
 import stat
@@ -65,6 +66,16 @@ def test_at_most_one_anchor_is_written_in_a_second(tmp_path: Path) -> None:
 def test_a_process_whose_clock_is_a_little_behind_does_not_write_either(tmp_path: Path) -> None:
     assert write(tmp_path, 1)
     assert write(tmp_path, 2, now=NOW - timedelta(milliseconds=999)) is None
+
+
+def test_an_append_within_the_second_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert write(tmp_path, 1)
+
+    def refuse(descriptor: object, operation: int) -> None:
+        raise AssertionError(f"waits for the lock {operation}")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert write(tmp_path, 2) is None
 
 
 def test_a_clock_set_back_does_not_stop_the_anchors(tmp_path: Path) -> None:
@@ -231,8 +242,10 @@ def test_an_empty_directory_has_no_anchors(tmp_path: Path) -> None:
 
 def test_foreign_files_are_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path, 1)
+    assert path is not None
     (tmp_path / "trust.vkeys").write_text(KEY.vkey)
     (tmp_path / "activity" / "README").write_bytes(b"\xff")
+    (tmp_path / "activity" / f"._{path.name}").write_bytes(b"\xff")  # what macOS leaves on a network disk
     (tmp_path / "lost+found").mkdir()
     (tmp_path / "activity" / "deeper").mkdir()
     assert [anchor.path for anchor in anchors.read_all(tmp_path)] == [path]

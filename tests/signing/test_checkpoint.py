@@ -197,6 +197,7 @@ ROOT_LINE = base64.b64encode(ROOT).decode()
         f"{ORIGIN}\r\n1\r\n{ROOT_LINE}\r\n",
         f"{ORIGIN}\t\n1\n{ROOT_LINE}\n",
         f"{ORIGIN}\x00\n1\n{ROOT_LINE}\n",
+        f"{ORIGIN}\n1\n{ROOT_LINE}\nextension\x1b\n",
     ],
 )
 def test_a_correctly_signed_text_that_is_no_checkpoint_is_refused(body: str) -> None:

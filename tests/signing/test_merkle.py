@@ -192,6 +192,8 @@ def test_hashes_of_other_lengths_are_refused_for_31_and_33_bytes_hash_like_two_o
         merkle.Frontier(3, shifted)
     with pytest.raises(BadProofError, match="32 bytes"):
         merkle.verify_inclusion(shifted[0], 0, 2, [shifted[1]], merkle.node_hash(left, right))
+    with pytest.raises(BadProofError, match="32 bytes"):
+        merkle.verify_consistency(1, 2, shifted[0], merkle.node_hash(left, right), [shifted[1]])
 
 
 # Inclusion
@@ -276,6 +278,18 @@ def test_a_longer_or_shorter_inclusion_proof_is_refused(size: int) -> None:
         if other != proof:
             with pytest.raises(BadProofError):
                 merkle.verify_inclusion(TREE.leaf_hashes[index], index, size, other, root)
+
+
+def test_the_reason_says_whether_a_proof_is_too_long_or_too_short() -> None:
+    leaf, root1, root2 = TREE.leaf_hashes[2], merkle.root_at(3, TREE.node_at), merkle.root_at(7, TREE.node_at)
+    inclusion = merkle.inclusion_proof(2, 7, TREE.node_at)
+    consistency = merkle.consistency_proof(3, 7, TREE.node_at)
+    for proof, reason in (([*inclusion, root2], "too long"), (inclusion[:-1], "too short")):
+        with pytest.raises(BadProofError, match=reason):
+            merkle.verify_inclusion(leaf, 2, 7, proof, root2)
+    for proof, reason in (([*consistency, root2], "too long"), (consistency[:-1], "too short"), ([], "is empty")):
+        with pytest.raises(BadProofError, match=reason):
+            merkle.verify_consistency(3, 7, root1, root2, proof)
 
 
 @pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 1), (8, 8), (-1, 8)])

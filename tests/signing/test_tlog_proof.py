@@ -130,6 +130,19 @@ def test_a_malformed_file_is_refused(text: str) -> None:
         tlog_proof.verify(text, RECORD, [KEY])
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (file_of(*HEAD_LINES, "AAAA"), "32 bytes"),
+        (file_of(*HEAD_LINES[:3], *[HEAD_LINES[3]] * 64), "more than 63 hashes"),
+        (FILE + "x" * 2_000_000, "longer than 2000000"),
+    ],
+)
+def test_reading_alone_refuses_what_no_tree_could_have(text: str, reason: str) -> None:
+    with pytest.raises(BadProofError, match=reason):
+        tlog_proof.parse(text)
+
+
 @given(st.text())
 def test_no_text_makes_reading_fail_otherwise(text: str) -> None:
     for candidate in (text, f"{HEAD_LINES[0]}\n{text}", f"{HEAD_LINES[0]}\nindex 1\n{text}\n\n{text}"):
