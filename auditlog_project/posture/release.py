@@ -20,6 +20,8 @@ _STATEMENT = re.compile(
     r"|(?:CREATE|ALTER|DROP)\s[^;]*",
     re.IGNORECASE | re.DOTALL,
 )
+_MAKES_FUNCTION = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?FUNCTION\s", re.IGNORECASE)
+_MAKES_TRIGGER = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+)?TRIGGER\s", re.IGNORECASE)
 _FUNCTION = re.compile(
     r"CREATE\s+(?:OR\s+REPLACE\s+)?FUNCTION\s+(?:public\.)?(?P<name>\w+)\s*\((?P<arguments>[^)]*)\)"
     r"(?P<header>.*?)\sAS\s+(?P<quote>\$\w*\$)(?P<source>.*?)(?P=quote)",
@@ -37,9 +39,8 @@ _DROP = re.compile(
     r"|FUNCTION\s+(?:IF\s+EXISTS\s+)?(?:public\.)?(?P<function>\w+))",
     re.IGNORECASE,
 )
-_SETTING = re.compile(
-    r"\bSET\s+(\w+)\s*(?:=|\bTO\b)\s*(.+?)(?=\s+(?:SET|LANGUAGE|SECURITY|STABLE|AS)\b|$)", re.IGNORECASE
-)
+_CLAUSE = r"(?:SET|LANGUAGE|SECURITY|STABLE|IMMUTABLE|VOLATILE|STRICT|PARALLEL|COST|ROWS|LEAKPROOF)\b"
+_SETTING = re.compile(rf"\bSET\s+(\w+)\s*(?:=|\bTO\b)\s*(.+?)(?=\s+{_CLAUSE}|$)", re.IGNORECASE)
 
 
 class ReleaseError(Exception):
@@ -88,11 +89,10 @@ def read_release(directories: Iterable[Path]) -> Release:
 
 def _apply(release: Release, text: str) -> None:
     for statement in (match.group() for match in _STATEMENT.finditer(text)):
-        words = statement[:60].upper()
-        if words.startswith("CREATE") and "FUNCTION" in words.split("(")[0]:
+        if _MAKES_FUNCTION.match(statement):
             function = read_function(statement)
             release.functions[function.name] = function
-        elif words.startswith("CREATE") and "TRIGGER" in words:
+        elif _MAKES_TRIGGER.match(statement):
             trigger = read_trigger(statement)
             release.triggers[trigger.table, trigger.name] = trigger
         elif match := _ALWAYS.match(statement):
