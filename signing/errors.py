@@ -45,6 +45,10 @@ class BadCheckpointError(SigningError):
     """A checkpoint is malformed or not signed by a key that was asked for."""
 
 
+class DistrustedCheckpointError(BadCheckpointError):
+    """A checkpoint is signed, but by compromised keys alone, beyond the size up to which they are trusted."""
+
+
 class BadJwsError(SigningError):
     """A compact JWS is malformed, or its header is not one we accept."""
 

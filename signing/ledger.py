@@ -64,6 +64,8 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
 def lock_all() -> dict[int, int]:
     """Lock every ledger until the transaction ends, so that no append comes between; return sizes by ledger id."""
     with connection.cursor() as cursor:
+        # Twice: a ledger that was opened while the first call waited is seen by the second alone.
+        cursor.execute("SELECT FROM public.ledger_lock_all()")
         cursor.execute("SELECT ledger_id, size FROM public.ledger_lock_all()")
         return dict(cursor.fetchall())
 

@@ -8,7 +8,6 @@ AUDITLOG_MASTER_KEY_FILE names, 32 bytes in base64.
 from __future__ import annotations
 
 import base64
-import binascii
 import stat
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from django.conf import settings
 
 from signing.algorithms import ALGORITHMS
-from signing.errors import KeyStateError, MasterKeyError
+from signing.errors import KeyStateError, MasterKeyError, SealError
 from signing.sealing import MASTER_KEY_SIZE, seal, unseal
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class LocalProvider:
     def verifier(self, key: SigningKey) -> Verifier:
         """Return the verifier of a symmetric key, which needs the secret."""
         sealed, row, algorithm = self._sealed(key)
-        return ALGORITHMS[algorithm].load_secret(unseal(master_key(), sealed, row))
+        return ALGORITHMS[algorithm].load_secret(_unseal(sealed, row))
 
     def _sealed(self, key: SigningKey) -> tuple[bytes, bytes, str]:
         if key.sealed_private_key is None:
@@ -94,7 +93,7 @@ def _master_key(value: str, file_name: str) -> bytes:
     name = "AUDITLOG_MASTER_KEY" if value else "AUDITLOG_MASTER_KEY_FILE"
     try:
         key = base64.b64decode(value or _read_private_file(Path(file_name)), validate=True)
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         key = b""
     if len(key) != MASTER_KEY_SIZE:
         # Without a cause: the failed decoding would carry the secret into the traceback.
@@ -115,7 +114,17 @@ def _read_private_file(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _signer(sealed: bytes, row: bytes, algorithm: str) -> Signer:
-    return ALGORITHMS[algorithm].load_private(unseal(master_key(), sealed, row))
+    return ALGORITHMS[algorithm].load_private(_unseal(sealed, row))
+
+
+def _unseal(sealed: bytes, row: bytes) -> bytes:
+    try:
+        return unseal(master_key(), sealed, row)
+    except SealError as error:
+        raise MasterKeyError(
+            "a private key does not open: AUDITLOG_MASTER_KEY or AUDITLOG_MASTER_KEY_FILE holds another master key "
+            "than the one that sealed it, or its row in signing_keys was changed"
+        ) from error
 
 
 def _row(key_id: str, purpose: str, algorithm: str, public: bytes) -> bytes:

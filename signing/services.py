@@ -79,15 +79,22 @@ def rotate_key(*, purpose: str, algorithm: str, by: str, reason: str) -> Signing
 
 @transaction.atomic
 def retire_key(*, key_id: str, by: str, reason: str) -> SigningKey:
-    """End the overlap of a checkpoint key and return it. An entry key is retired by rotation alone."""
-    key = _key(key_id)
+    """End the overlap of a checkpoint key and return it. An entry key is retired by rotation alone.
+
+    Raises KeyStateError also while no checkpoint of both keys covers the whole keys ledger: without one, nothing leads
+    from the old key, which verifiers have pinned, to the new.
+    """
     sizes = ledgers.lock_all()
+    key = _key(key_id)
     if key.purpose == Purpose.ENTRY:
         raise KeyStateError(
             f"{key_id} is an entry key: rotate it, then it is retired at the leaf where the next takes over"
         )
+    if key.state != State.ACTIVE:
+        raise KeyStateError(f"{key_id} is {key.state}: only an active key is retired")
     if not _active(key.purpose, key.algorithm).exclude(pk=key_id).exists():
         raise KeyStateError(f"{key_id} is the only checkpoint key: rotate first, so that another signs")
+    _require_signed_keys_ledger(sizes)
     _end_window(key, State.RETIRED, sizes)
     _record("key.retired", by=by, reason=reason, key=key_id, windows=_named(sizes, key.purpose))
     return key
@@ -99,12 +106,16 @@ def mark_compromised(*, key_id: str, trusted_until: Mapping[str, int], by: str, 
 
     `trusted_until` gives, by ledger name, the size of the last anchor that is known to be older than the compromise:
     leaves before it stay valid, from it on they are `untrusted_key`. A ledger that is not named is trusted nowhere.
+    May be repeated with earlier leaves, not with later ones (KeyStateError), and after the key was destroyed.
     """
     key = _key(key_id)
-    if key.state == State.ACTIVE:
+    was_active = key.state == State.ACTIVE
+    if was_active:  # before the ledgers are locked, for an RSA key takes its time
         replacement = create_key(purpose=key.purpose, algorithm=key.algorithm, by=by, reason=reason)
     sizes = ledgers.lock_all()
-    was_active = key.state == State.ACTIVE
+    key.refresh_from_db()
+    if was_active != (key.state == State.ACTIVE):
+        raise KeyStateError(f"{key_id} became {key.state} in this moment; run the command again")
     _end_window(key, State.COMPROMISED, sizes)
     names = _named(sizes, key.purpose)
     trusted = {name: min(max(trusted_until.get(name, 0), 0), size) for name, size in names.items()}
@@ -122,6 +133,8 @@ def destroy_key(*, key_id: str, by: str, reason: str) -> SigningKey:
     key = _key(key_id)
     if key.state == State.ACTIVE:
         raise KeyStateError(f"{key_id} is active: rotate it first")
+    if key.sealed_private_key is None:
+        raise KeyStateError(f"the private half of {key_id} is destroyed already")
     _step(key, State.DESTROYED, sealed_private_key=None)
     _record("key.destroyed", by=by, reason=reason, key=key_id)
     return key
@@ -130,10 +143,9 @@ def destroy_key(*, key_id: str, by: str, reason: str) -> SigningKey:
 @transaction.atomic
 def open_ledger(*, name: str, by: str, reason: str, kind: str = Ledger.Kind.ACTIVITY) -> Ledger:
     """Open an empty ledger, in which every active key may sign, and return it."""
+    ledgers.lock_all()
     if Ledger.objects.filter(name=name).exists():
         raise KeyStateError(f"the ledger {name!r} is open already")
-    if Ledger.objects.exists():
-        ledgers.lock_all()
     origin = f"{settings.AUDITLOG_ORIGIN}/{name}"
     opened = Ledger.objects.get(pk=ledgers.open_ledger(name, origin, kind))
     keys = sorted(SigningKey.objects.filter(state=State.ACTIVE).values_list("id", flat=True))
@@ -182,6 +194,16 @@ def _active(purpose: str, algorithm: str) -> Any:
     return SigningKey.objects.filter(purpose=purpose, algorithm=algorithm, state=State.ACTIVE)
 
 
+def _require_signed_keys_ledger(sizes: Mapping[int, int]) -> None:
+    ledger = queries.ledger_named(KEYS_LEDGER)
+    newest = queries.latest_checkpoint(ledger)
+    if newest is None or newest.size < sizes[ledger.pk]:
+        raise KeyStateError(
+            "the last steps of keys are under no checkpoint yet: let the next beat sign one (or run the task "
+            "signing.anchor_ledgers), then retire"
+        )
+
+
 def _named(sizes: Mapping[int, int], purpose: str) -> dict[str, int]:
     """Return ledger sizes by name, of the ledgers that keys of this purpose sign in."""
     return {
@@ -218,9 +240,14 @@ def _end_window(key: SigningKey, state: str, sizes: Mapping[int, int]) -> None:
 
 def _distrust(key: SigningKey, trusted: Mapping[str, int]) -> None:
     for window in KeyWindow.objects.filter(key=key).select_related("ledger"):
-        if window.ledger.name in trusted:
-            same = KeyWindow.objects.filter(key=key, ledger=window.ledger)
-            same.update(untrusted_from_leaf=trusted[window.ledger.name])
+        first_leaf, before = trusted.get(window.ledger.name), window.untrusted_from_leaf
+        if first_leaf is None:
+            continue
+        if before is not None and first_leaf > before:
+            raise KeyStateError(
+                f"{key.id} is distrusted in {window.ledger.name} from leaf {before} on, never from a later one"
+            )
+        KeyWindow.objects.filter(key=key, ledger=window.ledger).update(untrusted_from_leaf=first_leaf)
 
 
 def _record(event: str, *, by: str, reason: str, **facts: Any) -> None:

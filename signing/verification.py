@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from signing import checkpoint, trust
-from signing.errors import BadCheckpointError, BadKeyError
+from signing.errors import BadCheckpointError, BadKeyError, DistrustedCheckpointError
 from signing.keyring import KeyRing, RingKey, RingLedger
 from signing.merkle import Frontier, leaf_hash
 from signing.models import KeyEvent, KeyWindow, Ledger, LedgerCheckpoint, SigningKey
@@ -54,7 +54,7 @@ class Trust:
     def checked(self, note: str, ledger: str, origin: str) -> checkpoint.Checkpoint:
         """Return the checkpoint of a note if a believed key signed it within its window.
 
-        Raises BadCheckpointError with the reason.
+        Raises BadCheckpointError with the reason; DistrustedCheckpointError if it is that its key was compromised.
         """
         known = {key.public_key: key for key in self.ring.keys.values() if key.purpose == SigningKey.Purpose.CHECKPOINT}
         names = {*known, *(key.public_key for key in trust.for_origin(self.pinned, origin))}
@@ -62,28 +62,32 @@ class Trust:
         head = verified.checkpoint
         if head.origin != origin:
             raise BadCheckpointError(f"it is of {head.origin}, not of {origin}")
-        reasons = [
-            _refusal(known.get(key.public_key), ledger, head.size, believed=key.public_key in self._believed)
-            for key in verified.keys
-        ]
-        if all(reasons):
-            raise BadCheckpointError("; ".join(reason for reason in reasons if reason))
-        return head
+        refusals: list[BadCheckpointError] = []
+        for key in verified.keys:
+            believed = key.public_key in self._believed
+            refusal = _refusal(known.get(key.public_key), ledger, head.size, believed=believed)
+            if refusal is None:
+                return head
+            refusals.append(refusal)
+        # That a thief may have signed explains a checkpoint; that nobody knows its other key does not.
+        raise min(refusals, key=lambda refusal: not isinstance(refusal, DistrustedCheckpointError))
 
 
-def _refusal(key: RingKey | None, ledger: str, size: int, *, believed: bool) -> str | None:
+def _refusal(key: RingKey | None, ledger: str, size: int, *, believed: bool) -> BadCheckpointError | None:
     """Say why a key's signature under a checkpoint of this size counts for nothing, or None if it counts."""
     if not believed:
-        return "it is signed by a key that is not pinned, and that no checkpoint of a pinned key vouches for"
+        return BadCheckpointError("its key is not pinned, and no checkpoint of a pinned key vouches for it")
     if key is None:
         return None
     window = key.windows.get(ledger)
     if window is None:
-        return f"{key.id} was never active"
+        return BadCheckpointError(f"{key.id} was never active")
     if window.until_leaf is not None and size > window.until_leaf:
-        return f"{key.id} was retired at size {window.until_leaf}"
+        return BadCheckpointError(f"{key.id} was replaced at size {window.until_leaf}")
     if window.untrusted_from_leaf is not None and size > window.untrusted_from_leaf:
-        return f"{key.id} was compromised, and is trusted up to size {window.untrusted_from_leaf} only"
+        return DistrustedCheckpointError(
+            f"{key.id} was compromised, and is trusted up to size {window.untrusted_from_leaf} only"
+        )
     return None
 
 
@@ -112,7 +116,9 @@ def expected_roots(ledger: Ledger, base: Trust, anchors: Sequence[Anchor]) -> tu
         try:
             head = base.checked(note, ledger.name, origin)
         except BadCheckpointError as error:
-            findings.append(Finding(ledger.name, None, Verdict.TAMPERED, f"{source} cannot be believed: {error}"))
+            is_stolen = isinstance(error, DistrustedCheckpointError)
+            verdict = Verdict.UNTRUSTED_KEY if is_stolen else Verdict.TAMPERED
+            findings.append(Finding(ledger.name, None, verdict, f"{source} cannot be believed: {error}"))
             continue
         if stored is not None and (head.size, head.root) != stored:
             reason = f"{source} is stored with another size or root than its note says"

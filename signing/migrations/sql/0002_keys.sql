@@ -1,6 +1,6 @@
 -- AL005: a key is what it was made as, and its life only goes forward: pre-active, active, retired, compromised or
--- destroyed. The times of the steps are the database's. The private half may be sealed anew; it goes for good only
--- with the key.
+-- destroyed; only that a destroyed key had been stolen may be learned later. The times of the steps are the database's.
+-- The private half may be sealed anew; it goes for good only with the key.
 CREATE FUNCTION public.signing_key_guard() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -16,7 +16,8 @@ BEGIN
             IS NOT DISTINCT FROM (OLD.id, OLD.purpose, OLD.algorithm, OLD.provider, OLD.public_key, OLD.created_at)
         AND (NEW.state = OLD.state OR (OLD.state, NEW.state) IN (
             ('pre-active', 'active'), ('pre-active', 'compromised'), ('pre-active', 'destroyed'), ('active', 'retired'),
-            ('active', 'compromised'), ('retired', 'compromised'), ('retired', 'destroyed'), ('compromised', 'destroyed')))
+            ('active', 'compromised'), ('retired', 'compromised'), ('retired', 'destroyed'), ('compromised', 'destroyed'),
+            ('destroyed', 'compromised')))
         AND (NEW.sealed_private_key IS NULL) = (OLD.sealed_private_key IS NULL OR NEW.state = 'destroyed') THEN
         NEW.activated_at := OLD.activated_at;
         NEW.retired_at := OLD.retired_at;

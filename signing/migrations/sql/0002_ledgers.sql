@@ -196,7 +196,8 @@ END;
 $$;
 
 -- AL004: keeps a signed checkpoint of a size that the ledger has reached and returns the newest one, which may be
--- another's that covers more. Within a minute the newest replaces its predecessor, so that storage stays small.
+-- another's that covers more. Within a minute the newest replaces its predecessor, so that storage stays small; but not
+-- one that other keys signed: what an old and a new key signed together is the only bridge from the one to the other.
 -- Returns no row, having kept nothing, unless exactly the active checkpoint keys signed: the caller signs anew.
 CREATE FUNCTION public.checkpoint_store(
     for_ledger smallint, at_size bigint, tree_root bytea, signed_note text, key_ids text[])
@@ -224,7 +225,10 @@ BEGIN
     END IF;
     SELECT c.signed_at INTO kept_before FROM public.ledger_checkpoints c
         WHERE c.ledger_id = for_ledger AND c.size < newest.size ORDER BY c.size DESC LIMIT 1;
-    IF newest.size = at_size OR kept_before > clock_timestamp() - interval '1 minute' THEN
+    IF newest.size = at_size OR (kept_before > clock_timestamp() - interval '1 minute'
+            -- A signature line begins with the key's id: compared are its first 30 bits.
+            AND ARRAY(SELECT line[1] FROM regexp_matches(newest.note, '\n\u2014 [^ ]+ ([^ ]{5})', 'g') line)
+              = ARRAY(SELECT line[1] FROM regexp_matches(signed_note, '\n\u2014 [^ ]+ ([^ ]{5})', 'g') line)) THEN
         UPDATE public.ledger_checkpoints c SET size = at_size, root = tree_root, note = signed_note, signed_at = clock_timestamp()
             WHERE c.ledger_id = for_ledger AND c.size = newest.size;
     ELSE
