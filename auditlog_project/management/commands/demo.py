@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from django.conf import settings
@@ -99,7 +99,9 @@ class Command(BaseCommand):
         with warnings.catch_warnings():
             # RFC 9864 would call the algorithm Ed25519, which hardly a library knows yet.
             warnings.simplefilter("ignore", SecurityWarning)
-            checked = strangers_jws.deserialize_compact(compact, KeySet.import_key_set(jwks()), algorithms=["EdDSA"])
+            checked = strangers_jws.deserialize_compact(
+                compact, KeySet.import_key_set(cast("Any", jwks())), algorithms=["EdDSA"]
+            )
         if checked.payload != bytes(entry.record):
             raise CommandError("the library read another record than was stored")
         self._good("joserfc verifies the signature with the published JWKS")
