@@ -127,3 +127,10 @@ def test_messages_are_json_only() -> None:
 
     assert app.conf.accept_content == ["json"]
     assert (app.conf.task_serializer, app.conf.result_serializer) == ("json", "json")
+
+
+def test_every_scheduled_task_exists() -> None:
+    from auditlog_project.celery import app  # noqa: PLC0415 -- as a worker loads it
+
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
