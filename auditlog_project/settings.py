@@ -106,7 +106,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # Fixed in code: a schedule kept in the database could be switched off by any staff user.
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # Every 60 seconds; dropped if no worker took it until the next one comes.
+    "anchor ledgers": {"task": "signing.anchor_ledgers", "schedule": 60.0, "options": {"expires": 60}},
+}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
