@@ -123,7 +123,8 @@ def mark_compromised(*, key_id: str, trusted_until: Mapping[str, int], by: str, 
     ended = names if was_active else {}
     _record("key.compromised", by=by, reason=reason, key=key_id, windows=ended, trusted_until=trusted)
     if was_active:
-        _activate(replacement, sizes, by=by, reason=reason)
+        # Anew: the record of the compromise is a leaf of the keys ledger, and the window opens behind it.
+        _activate(replacement, ledgers.lock_all(), by=by, reason=reason)
     return key
 
 
