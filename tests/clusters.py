@@ -173,12 +173,12 @@ class Cluster:
         self._superuser.execute("SELECT 1")
 
     @contextmanager
-    def clone(self) -> Iterator[Database]:
-        """Give a new database made from the template, with its own copy of the template's anchors."""
+    def clone(self, of: Database | None = None) -> Iterator[Database]:
+        """Give a new database with anchors of its own, made from the template or from a clone that nobody uses now."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
         database = Database(name, self, self.state / "anchors" / name)
-        shutil.copytree(self._template, database.anchors)
-        self._copy(self._template.name, name)
+        shutil.copytree(of.anchors if of else self._template, database.anchors)
+        self._copy(of.name if of else self._template.name, name)
         try:
             yield database
         finally:
