@@ -260,7 +260,11 @@ def test_a_copy_under_another_name_is_read_without_ledger_and_time(tmp_path: Pat
     assert anchors.read_all(receipt) == [anchors.Anchor(None, receipt, None, note_of(8))]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a note", b"\xff\xfe", note_of(5).encode()[:-10], note_of(6).encode()])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a note", b"\xff\xfe", note_of(5).encode()[:-10], note_of(6).encode()],
+    ids=["empty", "no note", "not UTF-8", "cut off", "of another size"],  # the keys of the notes differ by process
+)
 def test_a_broken_anchor_is_named(tmp_path: Path, content: bytes) -> None:
     path = write(tmp_path, 5)
     assert path is not None
