@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _TEXTS = ("event_id", "source", "target", "action", "actor")
 _DATA = b',"data":'
-_DETACHED = re.compile(rb',"data_sha256":"([0-9a-f]{64})","data_size":([0-9]+)')
+_DETACHED = re.compile(rb',"data_sha256":"([0-9a-f]{64})","data_size":([0-9]{1,10})')
 _NOT_OURS = "the record is not made as this application makes records"
 
 
@@ -73,12 +73,17 @@ class EntryCheck:
         reason = self._misfit(row)
         if reason is not None:
             return Finding(self._ledger, row.leaf_index, Verdict.TAMPERED, reason)
-        if row.key_id is None and row.signature is None:
-            return None
+        if row.key_id is None:
+            if row.signature is None:
+                return None
+            reason = "a signature lies beside a record that names no key"
+            return Finding(self._ledger, row.leaf_index, Verdict.TAMPERED, reason)
         return self._signature_finding(row)
 
     def _misfit(self, row: Row) -> str | None:
         """Say which part of the row is not what its record says (a and b)."""
+        if None in (row.occurred_at, row.recorded_at, row.outcome, row.severity, row.type, row.id, row.revision):
+            return "columns differ from the record: one that is never empty is empty, or no time"
         occurred_at = timestamp(row.occurred_at)
         before, after = _around_data(row, occurred_at, self._ledger)
         if not _frames(before, row.record, after):
@@ -169,7 +174,9 @@ def _data_misfit(row: Row, before: bytes, data: bytes, occurred_at: str) -> str 
         data = data.removeprefix(_DATA)
         if not _is_object(data):
             return _NOT_OURS
-    said = (row.event_id, row.ip, occurred_at, row.outcome, row.severity, row.source, row.target, row.type)
+    said = orjson.dumps(
+        (row.event_id, row.ip, occurred_at, row.outcome, row.severity, row.source, row.target, row.type)
+    )
     if row.event_digest != claims_digest(before, data, said):
         return "columns differ from the record: event_digest"
     return None
@@ -193,6 +200,8 @@ def _differing_members(row: Row, ledger: str) -> list[str]:
     try:
         said = orjson.loads(row.record)
     except orjson.JSONDecodeError:
+        said = None
+    if not isinstance(said, dict):
         return ["record"]
     columns = {
         "action": row.action,

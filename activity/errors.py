@@ -80,7 +80,3 @@ class UnknownLogTypeError(BadEventsError):
 
 class LogTypeError(ActivityError):
     """A log type cannot be what it is asked to be."""
-
-
-class EntryImmutableError(ActivityError):
-    """An entry that exists is not changed or deleted through its model."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from activity.errors import LogTypeError
+from activity.record import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,5 +56,5 @@ class Policies:
 
 def require_pattern(pattern: str) -> None:
     """Raise LogTypeError unless the text is a pattern."""
-    if not _PATTERN.fullmatch(pattern):
+    if len(pattern) > MAX_CHARACTERS["type"] or not _PATTERN.fullmatch(pattern):
         raise LogTypeError(f"{pattern!r} is no pattern: write a type such as auth.login, a prefix such as auth.*, or *")

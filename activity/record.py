@@ -94,26 +94,28 @@ def check(event: Event, *, max_detached_bytes: int) -> Claims:
         raise BadEventsError(problems)
     occurred_at = timestamp(event.occurred_at)
     before = before_data(event.action, event.actor)
-    said = (
-        event.event_id,
-        event.ip,
-        occurred_at,
-        event.outcome,
-        event.severity,
-        event.source,
-        event.target,
-        event.type,
+    said = _text(
+        (
+            event.event_id,
+            event.ip,
+            occurred_at,
+            event.outcome,
+            event.severity,
+            event.source,
+            event.target,
+            event.type,
+        )
     )
     digest = claims_digest(before, data, said)
-    if len(before) + len(data) + sum(map(_bytes_at_most, said)) + _SERVER_SHARE <= MAX_RECORD:
+    if len(before) + len(data) + len(said) + _SERVER_SHARE <= MAX_RECORD:
         return Claims(before, b',"data":' + data, None, occurred_at, digest)
     stand_in = b',"data_sha256":"%b","data_size":%d' % (sha256(data).hexdigest().encode(), len(data))
     return Claims(before, stand_in, data, occurred_at, digest)
 
 
-def claims_digest(before: bytes, data: bytes, said: tuple[str | None, ...]) -> bytes:
-    """Return the SHA-256 over all that a writer sent: `before_data`, the data, and the other members in their order."""
-    return sha256(b"%b,%b%b" % (before, data, _text(said))).digest()
+def claims_digest(before: bytes, data: bytes, said: bytes) -> bytes:
+    """Return the SHA-256 over all that a writer sent: `before_data`, the data, and the others as JSON array."""
+    return sha256(b"%b,%b%b" % (before, data, said)).digest()
 
 
 _SERVER_SHARE = 400  # upper bound of what the server adds: id, kid, ledger, recorded_at, revision, v
@@ -257,10 +259,6 @@ _KIND = {str: "a string", _OPTIONAL_TEXT: "a string or null", dict: "an object"}
 def _kind_of(value: object) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _bytes_at_most(text: str | None) -> int:
-    return 0 if text is None else len(text) if text.isascii() and text.isprintable() else 6 * len(text)
 
 
 def _field_problems(event: Event) -> Iterator[Problem]:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from signing.merkle import Frontier
 
 SYSTEM_SOURCE = "auditlog"
-_RETRIES = 3
+MAX_EXPLANATION = 2_000  # characters of a description or a reason, so that their entry's data stays in its record
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,16 +93,10 @@ def set_log_type(
     *, pattern: str, requires_signature: bool, algorithm: str, description: str, by: str, reason: str
 ) -> LogType:
     """Create or change a log type and return it; the change is a system entry. Raises LogTypeError."""
-    require_pattern(pattern)
-    if algorithm not in ALGORITHMS:
-        raise LogTypeError(f"no algorithm {algorithm!r}; there are: {', '.join(ALGORITHMS)}")
-    if f"{pattern}.".startswith(SYSTEM_PREFIX) and not requires_signature:
-        raise LogTypeError("what the application itself records is always signed")
-    slots = {key.algorithm for key in active_keys(SigningKey.Purpose.ENTRY, refresh=True)}
-    if requires_signature and algorithm not in slots:
-        raise LogTypeError(
-            f"there is no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}"
-        )
+    require_log_type(
+        pattern=pattern, requires_signature=requires_signature, algorithm=algorithm, description=description
+    )
+    _require_reason(reason)
     log_type, _ = LogType.objects.update_or_create(
         pattern=pattern,
         defaults={
@@ -116,16 +110,39 @@ def set_log_type(
     return log_type
 
 
+def require_log_type(*, pattern: str, requires_signature: bool, algorithm: str, description: str) -> None:
+    """Raise LogTypeError, saying why, if `set_log_type` would refuse such a log type now."""
+    require_pattern(pattern)
+    if algorithm not in ALGORITHMS:
+        raise LogTypeError(f"no algorithm {algorithm!r}; there are: {', '.join(ALGORITHMS)}")
+    if _is_system(pattern) and not requires_signature:
+        raise LogTypeError("what the application itself records is always signed")
+    if len(description) > MAX_EXPLANATION:
+        raise LogTypeError(f"the description has {len(description):,} characters; at most {MAX_EXPLANATION:,} are kept")
+    slots = {key.algorithm for key in active_keys(SigningKey.Purpose.ENTRY, refresh=True)}
+    if requires_signature and algorithm not in slots:
+        raise LogTypeError(
+            f"there is no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}"
+        )
+
+
 @transaction.atomic
 def remove_log_type(*, pattern: str, by: str, reason: str) -> None:
     """Remove a log type, so that a shorter pattern or the default takes over. Raises LogTypeError."""
-    log_type = LogType.objects.filter(pattern=pattern).first()
+    require_removable(pattern)
+    _require_reason(reason)
+    # The row before the entry, as `set_log_type` has it: two orders of locking would wait for each other.
+    log_type = LogType.objects.select_for_update().filter(pattern=pattern).first()
     if log_type is None:
         raise LogTypeError(f"there is no log type {pattern!r}")
-    if f"{pattern}.".startswith(SYSTEM_PREFIX):
-        raise LogTypeError("the type of the application's own entries stays")
+    LogType.objects.filter(pattern=pattern).delete()
     _record_log_type(log_type, "removed", by=by, reason=reason)
-    log_type.delete()
+
+
+def require_removable(pattern: str) -> None:
+    """Raise LogTypeError if a log type of this pattern cannot be removed."""
+    if _is_system(pattern):
+        raise LogTypeError("the type of the application's own entries stays")
 
 
 def record_verification(report: Report, *, started_at: datetime) -> VerificationRun:
@@ -155,6 +172,17 @@ def bootstrap(*, by: str = "setup") -> list[str]:
     return done
 
 
+def _is_system(pattern: str) -> bool:
+    return f"{pattern}.".startswith(SYSTEM_PREFIX)
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise LogTypeError("a change of a log type needs a reason")
+    if len(reason) > MAX_EXPLANATION:
+        raise LogTypeError(f"the reason has {len(reason):,} characters; at most {MAX_EXPLANATION:,} are kept")
+
+
 def _record_log_type(log_type: LogType, step: str, *, by: str, reason: str) -> None:
     said: dict[str, object] = {"pattern": log_type.pattern, "reason": reason}
     if step == "set":
@@ -182,17 +210,15 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
     slots, repeats = _without_repeats(drafts)
     receipts: dict[int, Receipt] = {}
     frontier = None
-    for _ in range(_RETRIES):
-        waiting = [index for index in slots if index not in receipts]
-        if not waiting:
-            break
+    while waiting := [index for index in slots if index not in receipts]:
         try:
             with transaction.atomic():
                 first_leaf, frontier = _write(opened, [drafts[index] for index in waiting])
         except IntegrityError as error:
-            if not _is_known_event_id(error):
+            known = _first_receipts(opened, drafts, waiting) if _is_known_event_id(error) else {}
+            if not known:
                 raise
-            receipts |= _first_receipts(opened, drafts, waiting)
+            receipts |= known
         else:
             receipts |= {
                 index: Receipt(str(drafts[index].id), ledger, leaf, drafts[index].leaf_hash, None)
@@ -245,7 +271,8 @@ def _without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]
     conflicts: list[Problem] = []
     for index, draft in enumerate(drafts):
         event_id = draft.event.event_id
-        earlier = index if event_id is None else first.setdefault((draft.event.source, event_id), index)
+        place = (shown(draft.event.source), shown(event_id or ""))  # as the database compares them
+        earlier = index if event_id is None else first.setdefault(place, index)
         if earlier == index:
             slots.append(index)
         elif drafts[earlier].claims.digest == draft.claims.digest:

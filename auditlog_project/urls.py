@@ -1,5 +1,8 @@
-"""URLs. The API, the pages and the admin come with their issues."""
+"""URLs. The API and the pages come with their issues."""
 
-from django.urls import URLPattern, URLResolver
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+]

@@ -5,8 +5,6 @@ Prints the outcome on standard output. Exit 0 done, 1 refused with one line that
 
 from __future__ import annotations
 
-import getpass
-import os
 from argparse import RawDescriptionHelpFormatter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,19 +82,19 @@ class Command(BaseCommand):
         rotate = _described(steps, "rotate", "put a new key in the place of the active one", _ROTATE)
         rotate.add_argument("--purpose", choices=Purpose.values, default=Purpose.ENTRY, help="(entry)")
         rotate.add_argument("--algorithm", choices=list(ALGORITHMS), default="Ed25519", help="(Ed25519)")
-        _add_accountability(rotate)
+        add_accountability(rotate)
         retire = _key_step(steps, "retire", "end the overlap of an old checkpoint key", None)
-        _add_accountability(retire)
+        add_accountability(retire)
         compromise = _key_step(steps, "compromise", "say that a key was stolen", _COMPROMISE)
         compromise.add_argument(
             "--since", metavar="TIME", help="when it happened at the earliest, as 2026-11-23T03:00Z"
         )
         compromise.add_argument("--anchor", metavar="FILE", type=Path, nargs="+", action="extend", default=[])
         compromise.add_argument("--trust-nothing", action="store_true")
-        _add_accountability(compromise)
+        add_accountability(compromise)
         destroy = _key_step(steps, "destroy", "erase a private half for good", _DESTROY)
         destroy.add_argument("--yes", action="store_true", help="required, for it cannot be undone")
-        _add_accountability(destroy)
+        add_accountability(destroy)
 
     def handle(self, *args: Any, **options: Any) -> None:
         step = getattr(self, f"_{options['step'] or 'list'}")
@@ -122,7 +120,7 @@ class Command(BaseCommand):
         purpose, algorithm = options["purpose"], options["algorithm"]
         slot = SigningKey.objects.filter(purpose=purpose, algorithm=algorithm)
         before = set(slot.filter(state=State.ACTIVE))
-        key = services.rotate_key(purpose=purpose, algorithm=algorithm, **_accountable(options))
+        key = services.rotate_key(purpose=purpose, algorithm=algorithm, **accountable(options))
         self._say_active(key)
         for old in slot.filter(pk__in=[old.pk for old in before]):
             if old.state == State.RETIRED:
@@ -133,7 +131,7 @@ class Command(BaseCommand):
             self._say_vkeys(key)
 
     def _retire(self, options: dict[str, Any]) -> None:
-        key = services.retire_key(key_id=options["key"], **_accountable(options))
+        key = services.retire_key(key_id=options["key"], **accountable(options))
         self.stdout.write(f"{key} is retired. The checkpoints that it signed stay valid.")
 
     def _compromise(self, options: dict[str, Any]) -> None:
@@ -141,7 +139,7 @@ class Command(BaseCommand):
         before = set(SigningKey.objects.filter(state=State.ACTIVE).values_list("pk", flat=True))
         trusted = _trusted(key, options)
         sizes = {name: anchor.size for name, anchor in trusted.items()}
-        key = services.mark_compromised(key_id=key.id, trusted_until=sizes, **_accountable(options))
+        key = services.mark_compromised(key_id=key.id, trusted_until=sizes, **accountable(options))
         self.stdout.write(f"{key} is compromised.")
         for window in KeyWindow.objects.filter(key=key).select_related("ledger").order_by("ledger_id"):
             anchor = trusted.get(window.ledger.name)
@@ -160,7 +158,7 @@ class Command(BaseCommand):
         loss = " Nobody can verify what it signed afterwards, for HMAC has no public half." if is_hmac else ""
         if not options["yes"]:
             raise CommandError(f"This erases the private half of {key} for good.{loss} If you mean it, add --yes")
-        services.destroy_key(key_id=key.id, **_accountable(options))
+        services.destroy_key(key_id=key.id, **accountable(options))
         self.stdout.write(f"{key} is destroyed; older backups of the database may still hold its sealed private half.")
 
     def _say_active(self, key: SigningKey) -> None:
@@ -188,24 +186,6 @@ def _key_step(steps: Any, name: str, summary: str, text: str | None) -> Argument
     step = _described(steps, name, summary, text)
     step.add_argument("key", metavar="KEY", help="id of the key; keys list shows them")
     return step
-
-
-def _add_accountability(step: ArgumentParser) -> None:
-    step.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded for ever")
-    step.add_argument("--by", default=_operator(), metavar="WHO", help="who; recorded for ever (%(default)s)")
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return f"uid {os.getuid()}"
-
-
-def _accountable(options: dict[str, Any]) -> dict[str, str]:
-    if not options["reason"].strip() or not options["by"].strip():
-        raise CommandError("--reason and --by must say something: they are what an auditor reads later")
-    return {"by": options["by"], "reason": options["reason"]}
 
 
 def _named_key(key_id: str) -> SigningKey:
