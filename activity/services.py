@@ -209,7 +209,7 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
     drafts = _drafts(events)
     slots, repeats = _without_repeats(drafts)
     receipts: dict[int, Receipt] = {}
-    frontier = None
+    frontier = written = None
     while waiting := [index for index in slots if index not in receipts]:
         try:
             with transaction.atomic():
@@ -220,11 +220,12 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
                 raise
             receipts |= known
         else:
-            receipts |= {
-                index: Receipt(str(drafts[index].id), ledger, leaf, drafts[index].leaf_hash, None)
-                for leaf, index in enumerate(waiting, start=first_leaf)
-            }
+            written = (waiting, first_leaf)
+            break
     checkpoint = _sign_checkpoint(opened, frontier)
+    if written:
+        for leaf, index in enumerate(written[0], start=written[1]):
+            receipts[index] = Receipt(str(drafts[index].id), ledger, leaf, drafts[index].leaf_hash, checkpoint)
     return [_receipt(receipts, repeats, index, checkpoint) for index in range(len(events))]
 
 
@@ -372,5 +373,7 @@ def _sign_checkpoint(ledger: Ledger, frontier: Frontier | None) -> str | None:
 
 
 def _receipt(receipts: dict[int, Receipt], repeats: dict[int, int], index: int, checkpoint: str | None) -> Receipt:
-    receipt = receipts[repeats.get(index, index)]
-    return replace(receipt, checkpoint=checkpoint, duplicate=receipt.duplicate or index in repeats)
+    if index in repeats:
+        return replace(receipts[repeats[index]], checkpoint=checkpoint, duplicate=True)
+    receipt = receipts[index]
+    return replace(receipt, checkpoint=checkpoint) if receipt.duplicate else receipt

@@ -2,14 +2,15 @@
 
 import io
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from activity.record import Event
 from activity.services import record
 from signing.models import KeyEvent, Ledger
-from tests.clusters import Database
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
 
@@ -27,7 +28,7 @@ def test_the_list_says_where_each_ledger_stands() -> None:
         assert re.search(r"[\d,]+ leaves  root [0-9a-f]{16}…  signed \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC up to", line)
 
 
-def test_a_ledger_that_is_opened_takes_events(fresh_database: Database) -> None:
+def test_a_ledger_that_is_opened_takes_events() -> None:
     output = ledgers("open", "shop-eu", "--reason", "second tenant", "--by", "ada")
     assert output == "ledger shop-eu: opened, its checkpoints say auditlog.test/shop-eu\n"
     assert Ledger.objects.get(name="shop-eu").kind == "activity"
@@ -35,7 +36,9 @@ def test_a_ledger_that_is_opened_takes_events(fresh_database: Database) -> None:
     assert b'"by":"ada"' in last
     assert b'"reason":"second tenant"' in last
     assert re.search(r"shop-eu +activity +0 leaves", ledgers("list"))
-    assert record.__module__ == "activity.services"
+    event = Event("shop.order", "order", "ada", datetime.now(UTC), "shop")
+    assert record(event, ledger="shop-eu").leaf_index == 0
+    assert re.search(r"shop-eu +activity +1 leaves", ledgers("list"))
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,11 @@ class Command(BaseCommand):
         pattern = options["pattern"]
         before = LogType.objects.filter(pattern=pattern).first()
         stands = before or LogType(pattern=pattern, requires_signature=True, algorithm=DEFAULT.algorithm)
-        asked = {
+        asked: dict[str, Any] = {
             name: getattr(stands, name) if options[name] is None else options[name]
             for name in ("requires_signature", "algorithm", "description")
         }
-        services.set_log_type(pattern=pattern, **accountable(options), **asked)
+        services.set_log_type(pattern=pattern, **asked, **accountable(options))
         kept = f"signed with {asked['algorithm']}" if asked["requires_signature"] else "not signed"
         self.stdout.write(f"log type {pattern}: {'changed' if before else 'added'}, {kept}")
 

@@ -18,6 +18,7 @@ from signing import services
 from signing.algorithms import ALGORITHMS
 from signing.errors import AnchorConflictError, KeyNotFoundError, SigningError
 from signing.management import key_texts, trusted_anchors
+from signing.management.accountability import accountable, add_accountability
 from signing.models import KeyWindow, LedgerHead, SigningKey
 
 if TYPE_CHECKING:
