@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from activity.record import after_data, before_data, claims_digest, shown, timestamp
+from activity.record import after_data, before_data, claims_digest, shown
 from signing import jws
 from signing.algorithms import ALGORITHMS
 from signing.keyring import ENTRY_PURPOSE
@@ -23,7 +23,6 @@ from signing.verdicts import Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from signing.algorithms import Verifier
     from signing.keyring import KeyRing, RingKey
@@ -46,9 +45,9 @@ class Row(NamedTuple):
     event_id: str | None
     id: str
     ip: str | None
-    occurred_at: datetime
+    occurred_at: str | None  # as a record writes it; None for what no record can hold
     outcome: str
-    recorded_at: datetime
+    recorded_at: str | None
     revision: int
     severity: str
     source: str
@@ -84,18 +83,17 @@ class EntryCheck:
         """Say which part of the row is not what its record says (a and b)."""
         if None in (row.occurred_at, row.recorded_at, row.outcome, row.severity, row.type, row.id, row.revision):
             return "columns differ from the record: one that is never empty is empty, or no time"
-        occurred_at = timestamp(row.occurred_at)
-        before, after = _around_data(row, occurred_at, self._ledger)
+        before, after = _around_data(row, self._ledger)
         if not _frames(before, row.record, after):
             # U+0000 is the one thing that columns show otherwise, so a misfit is looked at member by member.
             misfits = _differing_members(row, self._ledger)
             if misfits:
                 return f"columns differ from the record: {', '.join(misfits)}"
             row = _as_recorded(row)
-            before, after = _around_data(row, occurred_at, self._ledger)
+            before, after = _around_data(row, self._ledger)
             if not _frames(before, row.record, after):
                 return _NOT_OURS
-        return _data_misfit(row, before, row.record[len(before) : len(row.record) - len(after)], occurred_at)
+        return _data_misfit(row, before, row.record[len(before) : len(row.record) - len(after)])
 
     def _signature_finding(self, row: Row) -> Finding | None:  # noqa: PLR0911 one return a reason
         """Return what is wrong with the signature (c and d), or None."""
@@ -137,7 +135,7 @@ class EntryCheck:
         return Finding(self._ledger, row.leaf_index, verdict, reason)
 
 
-def _around_data(row: Row, occurred_at: str, ledger: str) -> tuple[bytes, bytes]:
+def _around_data(row: Row, ledger: str) -> tuple[bytes, bytes]:
     """Return what must stand around the data in the record of such a row."""
     after = after_data(
         event_id=row.event_id,
@@ -145,9 +143,9 @@ def _around_data(row: Row, occurred_at: str, ledger: str) -> tuple[bytes, bytes]
         ip=row.ip,
         kid=row.key_id,
         ledger=ledger,
-        occurred_at=occurred_at,
+        occurred_at=row.occurred_at or "",
         outcome=row.outcome,
-        recorded_at=timestamp(row.recorded_at),
+        recorded_at=row.recorded_at or "",
         revision=row.revision,
         severity=row.severity,
         source=row.source,
@@ -161,7 +159,7 @@ def _frames(before: bytes, record: bytes, after: bytes) -> bool:
     return len(before) + len(after) <= len(record) and record.startswith(before) and record.endswith(after)
 
 
-def _data_misfit(row: Row, before: bytes, data: bytes, occurred_at: str) -> str | None:
+def _data_misfit(row: Row, before: bytes, data: bytes) -> str | None:
     """Say what is wrong with the data of a record, given as it stands there, or None."""
     detached = _DETACHED.fullmatch(data)
     if detached:
@@ -175,7 +173,7 @@ def _data_misfit(row: Row, before: bytes, data: bytes, occurred_at: str) -> str 
         if not _is_object(data):
             return _NOT_OURS
     said = orjson.dumps(
-        (row.event_id, row.ip, occurred_at, row.outcome, row.severity, row.source, row.target, row.type)
+        (row.event_id, row.ip, row.occurred_at, row.outcome, row.severity, row.source, row.target, row.type)
     )
     if row.event_digest != claims_digest(before, data, said):
         return "columns differ from the record: event_digest"
@@ -211,9 +209,9 @@ def _differing_members(row: Row, ledger: str) -> list[str]:
         "ip": row.ip,
         "kid": row.key_id,
         "ledger": ledger,
-        "occurred_at": timestamp(row.occurred_at),
+        "occurred_at": row.occurred_at,
         "outcome": row.outcome,
-        "recorded_at": timestamp(row.recorded_at),
+        "recorded_at": row.recorded_at,
         "revision": row.revision,
         "severity": row.severity,
         "source": row.source,

@@ -15,6 +15,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,9 @@ class Claims:
 
 def timestamp(moment: datetime) -> str:
     """Return RFC 3339 in UTC with six digits and `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def check(event: Event, *, max_detached_bytes: int) -> Claims:
@@ -80,7 +83,7 @@ def check(event: Event, *, max_detached_bytes: int) -> Claims:
 
     Raises BadEventsError naming every faulty field of this event.
     """
-    problems = list(_field_problems(event))
+    problems = [] if _is_plain(event) else list(_field_problems(event))
     try:
         data = orjson.dumps(event.data, option=_OPTIONS)
     except TypeError as error:
@@ -261,6 +264,33 @@ def _kind_of(value: object) -> str:
     return names.get(type(value), "a number")
 
 
+def _is_plain(event: Event) -> bool:
+    """Tell quickly that no field is faulty, as in nearly every event; one that it doubts is looked at in full."""
+    return (
+        _is_short_ascii(event.action, MAX_CHARACTERS["action"])
+        and _is_short_ascii(event.actor, MAX_CHARACTERS["actor"])
+        and _is_short_ascii(event.source, MAX_CHARACTERS["source"])
+        and (event.event_id is None or _is_short_ascii(event.event_id, MAX_CHARACTERS["event_id"]))
+        and (event.target == "" or _is_short_ascii(event.target, MAX_CHARACTERS["target"]))
+        and type(event.type) is str
+        and _is_type(event.type)
+        and event.outcome in OUTCOMES
+        and event.severity in SEVERITIES
+        and (event.ip is None or (type(event.ip) is str and _is_canonical_ip(event.ip)))
+        and type(event.occurred_at) is datetime
+        and event.occurred_at.tzinfo is UTC
+    )
+
+
+def _is_short_ascii(value: object, limit: int) -> bool:
+    return type(value) is str and 0 < len(value) <= limit and value.isascii()
+
+
+@lru_cache(maxsize=4096)
+def _is_type(text: str) -> bool:
+    return len(text) <= MAX_CHARACTERS["type"] and _TYPE.fullmatch(text) is not None
+
+
 def _field_problems(event: Event) -> Iterator[Problem]:
     for name, limit in MAX_CHARACTERS.items():
         value = getattr(event, name)
@@ -274,7 +304,7 @@ def _field_problems(event: Event) -> Iterator[Problem]:
         yield Problem("$.outcome", f"must be one of {', '.join(OUTCOMES)}")
     if event.severity not in SEVERITIES:
         yield Problem("$.severity", f"must be one of {', '.join(SEVERITIES)}")
-    if event.ip is not None and not _is_canonical_ip(event.ip):
+    if event.ip is not None and not (type(event.ip) is str and _is_canonical_ip(event.ip)):
         yield Problem("$.ip", "must be an IPv4 or IPv6 address in its shortest form")
     yield from _moment_problems(event.occurred_at)
 
@@ -307,9 +337,10 @@ def _has_surrogate(value: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _is_canonical_ip(value: object) -> bool:
+@lru_cache(maxsize=4096)
+def _is_canonical_ip(value: str) -> bool:
     try:
-        return isinstance(value, str) and "%" not in value and str(ip_address(value)) == value
+        return "%" not in value and str(ip_address(value)) == value
     except ValueError:
         return False
 

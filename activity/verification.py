@@ -46,6 +46,7 @@ CHUNK = 32 * TILE_WIDTH  # leaves
 MAX_FINDINGS = 1_000  # of one run; more of them say nothing new
 # What Python can hold; an owner can write infinity.
 _YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
+_TIME = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""  # as a record writes it; PostgreSQL formats it on a processor of its own
 _COLUMNS = {  # of Row, in its order: expression and type
     "leaf_index": "int8",
     "coalesce(record, '')": "bytea",
@@ -56,9 +57,9 @@ _COLUMNS = {  # of Row, in its order: expression and type
     "event_id": "varchar",
     "id::text": "text",
     "abbrev(ip)": "text",
-    f"CASE WHEN occurred_at {_YEARS} THEN occurred_at END": "timestamptz",
+    f"CASE WHEN occurred_at {_YEARS} THEN to_char(occurred_at AT TIME ZONE 'UTC', {_TIME}) END": "text",
     "outcome": "varchar",
-    f"CASE WHEN recorded_at {_YEARS} THEN recorded_at END": "timestamptz",
+    f"CASE WHEN recorded_at {_YEARS} THEN to_char(recorded_at AT TIME ZONE 'UTC', {_TIME}) END": "text",
     "revision": "int4",
     "severity": "varchar",
     "source": "varchar",

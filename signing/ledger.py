@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import InternalError, connection
+from django.db import DatabaseError, connection
 
-from signing import anchors, checkpoint, queries
+from signing import anchors, checkpoint, queries, statements
 from signing.errors import AnchorConflictError, LedgerRefusedError, NoActiveKeyError
 from signing.merkle import Frontier
 from signing.models import SigningKey
@@ -47,18 +47,16 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
     if not connection.in_atomic_block:
         message = "leaves are appended in the transaction that stores their rows"
         raise RuntimeError(message)
-    with connection.cursor() as cursor:
-        try:
-            cursor.execute(
-                "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %s, %s::text[])",
-                [ledger.pk, b"".join(leaf_hashes), list(key_ids)],
-            )
-        except InternalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != REFUSED:
-                raise
-            raise LedgerRefusedError(str(error)) from error
-        row = cursor.fetchone()
-    return None if row is None else Appended(row[0], Frontier(row[1], row[2]))
+    try:
+        rows = statements.execute(
+            "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %b::bytea, %s::text[])",
+            [ledger.pk, b"".join(leaf_hashes), list(key_ids)],
+        )
+    except InternalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != REFUSED:
+            raise
+        raise LedgerRefusedError(str(error)) from error
+    return Appended(rows[0][0], Frontier(*rows[0][1:])) if rows else None
 
 
 def lock_all() -> dict[int, int]:
@@ -75,9 +73,17 @@ def open_ledger(name: str, origin: str, kind: str) -> int:
     with connection.cursor() as cursor:
         try:
             cursor.execute("SELECT public.ledger_open(%s, %s, %s)", [name, origin, kind])
-        except InternalError as error:
-            raise LedgerRefusedError(str(error)) from error
+        except DatabaseError as error:
+            _raise_refusal(error)
+            raise
         return int(cursor.fetchone()[0])
+
+
+def _raise_refusal(error: DatabaseError) -> None:
+    """Raise LedgerRefusedError if this is a refusal of ours; its SQLSTATE has no class of its own in psycopg."""
+    cause: Any = error.__cause__
+    if getattr(cause, "sqlstate", None) == REFUSED:
+        raise LedgerRefusedError(cause.diag.message_primary) from error
 
 
 def sign_checkpoint(ledger: Ledger, frontier: Frontier | None = None, *, force_anchor: bool = False) -> str:
@@ -110,15 +116,13 @@ def _sign_and_store(ledger: Ledger, tree: Frontier, *, refresh: bool = False) ->
         (checkpoint.NoteKey(ledger.origin, bytes(key.public_key)), PROVIDERS[key.provider].signer(key)) for key in keys
     ]
     note = checkpoint.sign(head, signers)
-    with connection.cursor() as cursor:
-        # The head is durable already and a checkpoint can be signed again, so this commit need not wait for the disk.
-        cursor.execute(
-            "SELECT kept.size, kept.note FROM set_config('synchronous_commit', 'off', true), "
-            "public.checkpoint_store(%s::smallint, %s, %s, %s, %s::text[]) kept",
-            [ledger.pk, tree.size, head.root, note, [key.id for key in keys]],
-        )
-        kept: tuple[int, str] | None = cursor.fetchone()
-    return kept
+    # The head is durable already and a checkpoint can be signed again, so this commit need not wait for the disk.
+    rows = statements.execute(
+        "SELECT kept.size, kept.note FROM set_config('synchronous_commit', 'off', true), "
+        "public.checkpoint_store(%s::smallint, %s::bigint, %b::bytea, %s::text, %s::text[]) kept",
+        [ledger.pk, tree.size, head.root, note, [key.id for key in keys]],
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def _anchor(ledger: Ledger, size: int, note: str, *, force: bool) -> None:
