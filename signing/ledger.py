@@ -24,6 +24,7 @@ from signing.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import LiteralString
 
     from signing.models import Ledger
 
@@ -38,24 +39,29 @@ class Appended:
     frontier: Frontier
 
 
+# What `append` calls, for a statement that stores its one row in the same round trip.
+APPEND = "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %b::bytea, %s::text[])"
+
+
 def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[str] = ()) -> Appended | None:
     """Append leaves inside the caller's transaction, which holds the ledger's head until it ends.
 
     Returns None, with the head locked and nothing appended, if one of `key_ids` is no active entry key any more: a
     rotation came between signing and locking, sign anew. Raises LedgerRefusedError for what is no ledger or no hash.
     """
+    return execute_append(APPEND, [ledger.pk, b"".join(leaf_hashes), list(key_ids)])
+
+
+def execute_append(statement: LiteralString, parameters: Sequence[Any]) -> Appended | None:
+    """Execute a statement that begins with APPEND and gives its columns; otherwise as `append`."""
     if not connection.in_atomic_block:
         message = "leaves are appended in the transaction that stores their rows"
         raise RuntimeError(message)
     try:
-        rows = statements.execute(
-            "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %b::bytea, %s::text[])",
-            [ledger.pk, b"".join(leaf_hashes), list(key_ids)],
-        )
-    except InternalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != REFUSED:
-            raise
-        raise LedgerRefusedError(str(error)) from error
+        rows = statements.execute(statement, parameters)
+    except DatabaseError as error:
+        _raise_refusal(error)
+        raise
     return Appended(rows[0][0], Frontier(*rows[0][1:])) if rows else None
 
 

@@ -78,7 +78,7 @@ class Command(BaseCommand):
             name: getattr(stands, name) if options[name] is None else options[name]
             for name in ("requires_signature", "algorithm", "description")
         }
-        services.set_log_type(pattern=pattern, **asked, **accountable(options))
+        services.set_log_type(pattern=pattern, **(asked | accountable(options)))
         kept = f"signed with {asked['algorithm']}" if asked["requires_signature"] else "not signed"
         self.stdout.write(f"log type {pattern}: {'changed' if before else 'added'}, {kept}")
 
