@@ -8,18 +8,21 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import connection
 
 from activity.record import shown
+from signing.ledger import APPEND, execute_append
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from typing import LiteralString
     from uuid import UUID
 
     from activity.record import Claims, Event
+    from signing.ledger import Appended
     from signing.models import Ledger
 
 COLUMNS: dict[str, str] = {
@@ -46,7 +49,16 @@ COLUMNS: dict[str, str] = {
     "locked": "bool",
 }
 _NAMES = ", ".join(COLUMNS)
-_INSERT = f"INSERT INTO public.activity_logs ({_NAMES}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
+_PLACES = ", ".join(
+    "first_leaf" if name == "leaf_index" else f"{'%b' if kind == 'bytea' else '%s'}::{kind}"
+    for name, kind in COLUMNS.items()
+)
+_APPEND_AND_INSERT = cast(
+    "LiteralString",
+    f"WITH appended AS MATERIALIZED ({APPEND}), "  # noqa: S608 names and places only
+    f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_PLACES} FROM appended) "
+    "SELECT first_leaf, new_size, new_frontier FROM appended",
+)
 _COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 
@@ -66,10 +78,11 @@ class Draft:
     signature: bytes | None = None
 
 
-def insert(ledger: Ledger, draft: Draft, leaf_index: int) -> None:
-    """Write one entry."""
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, _row(ledger, draft, leaf_index))
+def append_and_insert(ledger: Ledger, draft: Draft, key_ids: list[str]) -> Appended | None:
+    """Append the leaf of one entry and write its row, in one round trip. Returns as `signing.ledger.append`."""
+    row = _row(ledger, draft, 0)
+    without_leaf = [value for name, value in zip(COLUMNS, row, strict=True) if name != "leaf_index"]
+    return execute_append(_APPEND_AND_INSERT, [ledger.pk, draft.leaf_hash, key_ids, *without_leaf])
 
 
 def copy(ledger: Ledger, drafts: Sequence[Draft], first_leaf: int) -> None:

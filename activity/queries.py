@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import Policies, Policy
-from signing import jws
+from signing import jws, statements
 from signing.tree_check import ExpectedRoot
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ACTIVITY_LEDGER = "activity"
 
 def policies() -> Policies:
     """Return the log types as they stand."""
-    rows = LogType.objects.values_list("pattern", "requires_signature", "algorithm")
+    rows = statements.execute("SELECT pattern, requires_signature, algorithm FROM public.log_types", [])
     return Policies(Policy(*row) for row in rows)
 
 

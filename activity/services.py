@@ -8,7 +8,9 @@ whole entry that a retry with the same `event_id` finds.
 
 from __future__ import annotations
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,10 +42,13 @@ if TYPE_CHECKING:
 
     from activity.verification import Report
     from signing.algorithms import Signer
+    from signing.ledger import Appended
     from signing.merkle import Frontier
 
 SYSTEM_SOURCE = "auditlog"
 MAX_EXPLANATION = 2_000  # characters of a description or a reason, so that their entry's data stays in its record
+_WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings
+_RUN = 32  # drafts that one thread signs in one go
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -289,31 +294,30 @@ def _without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]
 
 def _write(ledger: Ledger, drafts: Sequence[Draft]) -> tuple[int, Frontier]:
     """Seal the drafts, append their leaves and store their rows, in the caller's transaction."""
-    key_ids = _seal(ledger, drafts)
-    appended = ledgers.append(ledger, [draft.leaf_hash for draft in drafts], key_ids=key_ids)
+    appended = _append(ledger, drafts, _seal(ledger, drafts))
     if appended is None:
         # A rotation came between signing and locking. The head is ours now, so the keys of this moment hold.
-        key_ids = _seal(ledger, drafts, refresh=True)
-        appended = ledgers.append(ledger, [draft.leaf_hash for draft in drafts], key_ids=key_ids)
+        appended = _append(ledger, drafts, _seal(ledger, drafts, refresh=True))
     if appended is None:
         raise NoActiveKeyError("the entry keys changed while the ledger was locked; this should not be possible")
-    if len(drafts) == 1:
-        entries.insert(ledger, drafts[0], appended.first_leaf)
-    else:
+    if len(drafts) > 1:
         entries.copy(ledger, drafts, appended.first_leaf)
     return appended.first_leaf, appended.frontier
 
 
-def _seal(ledger: Ledger, drafts: Iterable[Draft], *, refresh: bool = False) -> list[str]:
+def _append(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str]) -> Appended | None:
+    """Append the leaves; a single entry's row goes with its leaf."""
+    if len(drafts) == 1:
+        return entries.append_and_insert(ledger, drafts[0], key_ids)
+    return ledgers.append(ledger, [draft.leaf_hash for draft in drafts], key_ids=key_ids)
+
+
+def _seal(ledger: Ledger, drafts: Sequence[Draft], *, refresh: bool = False) -> list[str]:
     """Compose, hash and sign each draft's record with the active key of its algorithm; return the keys used."""
-    signers: dict[str, tuple[str, bytes, Signer]] = {}
+    algorithms = {draft.algorithm for draft in drafts if draft.algorithm is not None}
+    signers = {algorithm: _signer(algorithm, refresh=refresh) for algorithm in algorithms}
     for draft in drafts:
-        signer = None
-        if draft.algorithm is not None:
-            signer = signers.get(draft.algorithm)
-            if signer is None:
-                signer = signers[draft.algorithm] = _signer(draft.algorithm, refresh=refresh)
-            draft.key_id = signer[0]
+        draft.key_id = None if draft.algorithm is None else signers[draft.algorithm][0]
         draft.record = compose(
             draft.event,
             draft.claims,
@@ -323,8 +327,20 @@ def _seal(ledger: Ledger, drafts: Iterable[Draft], *, refresh: bool = False) -> 
             kid=draft.key_id,
         )
         draft.leaf_hash = leaf_hash(draft.record)
-        if signer is not None:
-            draft.signature = signer[2](jws.signing_input(signer[1], draft.record))
+
+    def sign(run: Sequence[Draft]) -> None:
+        for draft in run:
+            if draft.algorithm is not None:
+                _, header, signer = signers[draft.algorithm]
+                draft.signature = signer(jws.signing_input(header, draft.record))
+
+    if signers and len(drafts) >= _WORTH_THREADS:
+        # Signing lets other threads run, so it takes as many processors as there are.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            runs = (drafts[first : first + _RUN] for first in range(0, len(drafts), _RUN))
+            list(threads.map(sign, runs))
+    else:
+        sign(drafts)
     return [key_id for key_id, _, _ in signers.values()]
 
 

@@ -27,12 +27,21 @@ _HASHES = """
 
 def ledger_named(name: str) -> Ledger:
     """Return the ledger. Raises LedgerNotFoundError, naming the ones there are."""
+    place = (str(connection.settings_dict["NAME"]), name)
+    if place in _ledgers:
+        return _ledgers[place]
     try:
-        return Ledger.objects.get(name=name)
+        ledger = Ledger.objects.get(name=name)
     except Ledger.DoesNotExist:
         names = ", ".join(Ledger.objects.values_list("name", flat=True)) or "none; run ./auditlog setup_database"
         message = f"there is no ledger {name!r}; there are: {names}"
         raise LedgerNotFoundError(message) from None
+    if not connection.in_atomic_block:  # what is read inside a transaction may be rolled back
+        _ledgers[place] = ledger
+    return ledger
+
+
+_ledgers: dict[tuple[str, str], Ledger] = {}  # by database; the row of a ledger never changes
 
 
 def head(ledger: Ledger) -> Frontier:
