@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -423,10 +424,12 @@ def test_a_ledger_that_is_opened_during_a_retirement_is_not_forgotten(fresh_data
     rotate(purpose="checkpoint")
     holder = fresh_database.superuser(autocommit=False)
     holder.execute("SELECT FROM ledger_heads FOR UPDATE")
-    works = [
-        lambda: services.open_ledger(name="shop", **BY),
-        lambda: services.retire_key(key_id=old.id, **BY),
-    ]
+
+    def retire() -> None:
+        with suppress(KeyStateError):  # the ledger that was opened is under no checkpoint yet
+            services.retire_key(key_id=old.id, **BY)
+
+    works = [lambda: services.open_ledger(name="shop", **BY), retire]
     observer = fresh_database.superuser()
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     threads = []
