@@ -1,0 +1,119 @@
+"""record_many against Django's bulk_create: what hash, signature, ledger and guards cost a batch.
+
+The peer is the plain Django way: an ordinary model table with the columns of an entry that prove nothing, the event's
+JSON as bytes, the same primary key and the same secondary indexes (PlainEntry), written by bulk_create in batches,
+1,000 rows and a transaction each, in the same database with the same durability. Its instances are made before the
+clock starts, ours during: an Event becomes a row only inside record_many. Nothing else is held back from it; the
+ratio to the same table without secondary indexes (BareEntry) is told beside.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from uuid_utils import compat
+
+from activity.models import ActivityLog
+from activity.services import record_many
+from tests.bench import clocks, events
+from tests.bench.figures import Figure, Measurement, Scale, at_least, median_ratio
+from tests.bench.peers.models import BareEntry, PlainEntry
+from tests.bench.policies import require_signatures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from activity.record import Event
+    from tests.clusters import Database
+
+BATCH = 1_000
+
+
+def measure(database: Database, scale: Scale) -> dict[str, float]:
+    """Record rounds of fresh events signed, unsigned, into the peer and into the bare peer, in turns."""
+    taken: dict[str, list[float]] = {"signed": [], "unsigned": [], "plain": [], "bare": []}
+    for _ in range(scale.rounds):
+        for way, seconds in taken.items():
+            batch = events.fresh(scale.batch_events)
+            ours = way.endswith("signed")
+            seconds.append(_record(batch, signed=way == "signed") if ours else _create(batch, way))
+    return {
+        "record_many_signed_ratio": median_ratio(taken["plain"], taken["signed"]),
+        "record_many_unsigned_ratio": median_ratio(taken["plain"], taken["unsigned"]),
+        "record_many_signed_ratio_to_bare_table": median_ratio(taken["bare"], taken["signed"]),
+        "record_many_unsigned_ratio_to_bare_table": median_ratio(taken["bare"], taken["unsigned"]),
+        "record_many_signed_per_second": scale.batch_events / median(taken["signed"]),
+        "record_many_unsigned_per_second": scale.batch_events / median(taken["unsigned"]),
+        "bulk_create_per_second": scale.batch_events / median(taken["plain"]),
+        "bulk_create_bare_table_per_second": scale.batch_events / median(taken["bare"]),
+    }
+
+
+MEASUREMENT = Measurement(
+    (
+        Figure(
+            "record_many_signed_ratio",
+            "record_many, Ed25519 on every entry ÷ bulk_create of the same rows",
+            at_least(3),
+        ),
+        Figure("record_many_unsigned_ratio", "record_many, no signature ÷ bulk_create of the same rows", at_least(6)),
+        Figure(
+            "record_many_signed_ratio_to_bare_table",
+            "record_many, Ed25519 on every entry ÷ bulk_create without secondary indexes",
+        ),
+        Figure(
+            "record_many_unsigned_ratio_to_bare_table",
+            "record_many, no signature ÷ bulk_create without secondary indexes",
+        ),
+        Figure("record_many_signed_per_second", "record_many, Ed25519 on every entry, events/s"),
+        Figure("record_many_unsigned_per_second", "record_many, no signature, events/s"),
+        Figure("bulk_create_per_second", "Django bulk_create, rows/s"),
+        Figure("bulk_create_bare_table_per_second", "Django bulk_create without secondary indexes, rows/s"),
+    ),
+    measure,
+)
+
+
+def _record(batch: Sequence[Event], *, signed: bool) -> float:
+    require_signatures(required=signed)
+    unsigned_before = _unsigned()
+    took = clocks.seconds(lambda: [record_many(part) for part in _parts(batch)])
+    if _unsigned() - unsigned_before != (0 if signed else len(batch)):
+        raise RuntimeError("the log types did not do what this figure is about")
+    return took
+
+
+def _parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (rows[first : first + BATCH] for first in range(0, len(rows), BATCH))
+
+
+def _unsigned() -> int:
+    return ActivityLog.objects.filter(key=None).count()
+
+
+def _create(batch: Sequence[Event], way: str) -> float:
+    model: Any = PlainEntry if way == "plain" else BareEntry
+    rows = [_row(model, event, leaf_index) for leaf_index, event in enumerate(batch, start=model.objects.count())]
+    return clocks.seconds(lambda: [model.objects.bulk_create(part, batch_size=BATCH) for part in _parts(rows)])
+
+
+def _row(model: Any, event: Event, leaf_index: int) -> Any:
+    return model(
+        id=compat.uuid7(),
+        ledger_id=1,
+        leaf_index=leaf_index,
+        record=orjson.dumps(event.data),
+        event_id=event.event_id,
+        type=event.type,
+        actor=event.actor,
+        action=event.action,
+        target=event.target,
+        outcome=event.outcome,
+        severity=event.severity,
+        source=event.source,
+        ip=event.ip,
+        occurred_at=event.occurred_at,
+        recorded_at=event.occurred_at,
+    )
