@@ -7,7 +7,7 @@ import itertools
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from activity.formats import FORMATS
 from activity.formats.options import Options
@@ -50,4 +50,5 @@ def _parsed() -> list[Event]:
     file = source_file()
     lines = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     form = FORMATS["windows" if file == WINDOWS else "cloudtrail"]
-    return [form.to_event(parse(line), options=Options()) for line in lines.splitlines()]
+    values: list[Any] = [parse(line) for line in lines.splitlines()]
+    return [form.to_event(value, options=Options()) for value in values]

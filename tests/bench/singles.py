@@ -57,7 +57,7 @@ MEASUREMENT = Measurement(
 
 
 def _create(event: Event) -> None:
-    AuditedEvent.objects.create(
+    AuditedEvent._default_manager.create(
         event_id=event.event_id or "",
         type=event.type,
         actor=event.actor,
