@@ -1,4 +1,4 @@
-"""Tables of log types, entries and verification runs. services.py is the only writer of entries.
+"""Tables of log types, entries, verification runs, and of who may read and write. services.py alone writes entries.
 
 An entry is its record; every other column is an index over the record, or a proof about it, and the verifier compares
 them. Its id is a UUIDv7 whose milliseconds are those of `recorded_at`, so that one order, by id, serves every list and
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -118,3 +120,61 @@ class VerificationRun(AppendOnlyModel):
     class Meta:
         db_table = "verification_runs"
         ordering: ClassVar = ["-id"]
+
+
+class ApiKey(models.Model):
+    """A system's right to write to one ledger as one source, or to read it. The key itself is shown once, never kept.
+
+    A key is `<prefix>.<secret>`; `hashed_key` is what djangorestframework-api-key makes of it.
+    """
+
+    class Scope(models.TextChoices):
+        """What a key may do with its ledger."""
+
+        WRITE = "logs:write"
+        READ = "logs:read"
+
+    prefix = models.CharField(max_length=8, primary_key=True)
+    hashed_key = models.CharField(max_length=150)
+    name = models.CharField(max_length=100)
+    scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices))
+    ledger = models.ForeignKey(Ledger, models.PROTECT, related_name="+")
+    source = models.CharField(max_length=MAX_CHARACTERS["source"])
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "api_keys"
+        verbose_name = "API key"
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+
+class LedgerGrant(models.Model):
+    """Somebody's right to see a ledger: one user's, or that of every member of a group."""
+
+    ledger = models.ForeignKey(Ledger, models.PROTECT, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
+    group = models.ForeignKey("auth.Group", models.CASCADE, null=True, blank=True, related_name="+")
+    given_by = models.CharField(max_length=150)
+    given_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "ledger_grants"
+        ordering: ClassVar = ["ledger", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, group__isnull=True)
+                | models.Q(user__isnull=True, group__isnull=False),
+                name="grant_names_user_or_group",
+            ),
+            models.UniqueConstraint(fields=["ledger", "user"], name="one_grant_per_user"),
+            models.UniqueConstraint(fields=["ledger", "group"], name="one_grant_per_group"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ledger}: {self.user or self.group}"

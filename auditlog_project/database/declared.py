@@ -44,6 +44,8 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "log_types": _evidence("INSERT", "DELETE", update=("requires_signature", "algorithm", "description", "updated_at")),
     "activity_logs": _evidence("INSERT"),
     "verification_runs": _evidence("INSERT"),
+    "api_keys": _evidence("INSERT", update=("revoked_at",)),
+    "ledger_grants": _evidence("INSERT", "DELETE"),
     # Django
     "auth_group": _FRAMEWORK,
     "auth_group_permissions": _FRAMEWORK,
