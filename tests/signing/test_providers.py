@@ -131,5 +131,5 @@ def test_a_mistake_names_the_variable_and_holds_no_secret(mistake: str, tmp_path
 @pytest.mark.parametrize("mistake", ["none", "not base64", "a file for everybody"])
 def test_the_message_says_what_to_do(mistake: str, tmp_path: Path) -> None:
     given = {"AUDITLOG_MASTER_KEY": "", "AUDITLOG_MASTER_KEY_FILE": ""} | MISTAKES[mistake][0](tmp_path)
-    with override_settings(**given), pytest.raises(MasterKeyError, match="Make one with: python3 -c|run chmod 600"):
+    with override_settings(**given), pytest.raises(MasterKeyError, match=r"Make one with: python3 -c|run chmod 600"):
         master_key()
