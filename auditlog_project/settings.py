@@ -118,7 +118,20 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 REST_FRAMEWORK = {
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    # A view that does not say who may use it serves nobody.
+    "DEFAULT_PERMISSION_CLASSES": ["activity.api.authentication.Nobody"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "activity.api.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["activity.api.bodies.StrictJsonParser"],
+    # By user, API key or address; the counts lie in the cache.
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.UserRateThrottle",
+        "rest_framework.throttling.AnonRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {"user": "6000/min", "anon": "60/min"},
+    "EXCEPTION_HANDLER": "auditlog_project.api_errors.handle",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 

@@ -1,0 +1,84 @@
+"""Who asks: a system with `Authorization: Api-Key <key>`, or a person with a session."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from activity import access
+from activity.models import ApiKey
+
+KEYWORD = "Api-Key"
+
+
+class KeyHolder(AnonymousUser):
+    """The system that sent an API key. It is nobody in the table of users and has none of their permissions."""
+
+    is_authenticated: Any = True  # DRF asks; AnonymousUser says no
+
+    def __init__(self, key: ApiKey) -> None:
+        super().__init__()
+        self.username = f"api-key-{key.prefix}"
+        self.pk = self.username
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """Takes an API key; a wrong, revoked or expired one is refused, not ignored."""
+
+    def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey] | None:
+        """Return holder and key, or None if the header holds no API key."""
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != KEYWORD.lower():
+            return None
+        key = access.key_of(text.strip())
+        if key is None:
+            raise AuthenticationFailed("the API key is unknown, revoked or expired")
+        return KeyHolder(key), key
+
+    def authenticate_header(self, request: Request) -> str:
+        """Name the scheme, so that a refusal is 401."""
+        del request
+        return KEYWORD
+
+
+def access_of(request: Request) -> access.Access:
+    """Return what the sender of a request may do."""
+    if isinstance(request.auth, ApiKey):
+        return access.of_key(request.auth)
+    return access.of_user(cast("Any", request.user))
+
+
+class Nobody(BasePermission):
+    """The default: a view that does not say who may use it serves nobody."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Refuse."""
+        del request, view
+        return False
+
+
+class MayWrite(BasePermission):
+    """Whoever may write at least one ledger; the view looks at which."""
+
+    message = "this needs an API key with the scope logs:write, or a role that writes and a granted ledger"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Tell whether there is a ledger to write."""
+        del view
+        return bool(access_of(request).writable)
+
+
+class MayRead(BasePermission):
+    """Whoever may read at least one ledger; the view looks at which."""
+
+    message = "this needs an API key with the scope logs:read, or a role that reads and a granted ledger"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Tell whether there is a ledger to read."""
+        del view
+        return bool(access_of(request).readable)
