@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -208,7 +209,7 @@ def _record_log_type(log_type: LogType, step: str, *, by: str, reason: str) -> N
 
 
 def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
-    opened = ledger_named(ledger)
+    opened = _opened(ledger)
     if opened.kind != Ledger.Kind.ACTIVITY:
         raise BadEventsError([Problem("$.ledger", f"the ledger {ledger} takes no events from writers")])
     drafts = _drafts(events)
@@ -217,7 +218,9 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
     frontier = written = None
     while waiting := [index for index in slots if index not in receipts]:
         try:
-            with transaction.atomic():
+            # Leaf and row of one entry are one statement, which is a transaction by itself: two round trips less.
+            alone = len(waiting) == 1 and not connection.in_atomic_block
+            with nullcontext() if alone else transaction.atomic():
                 first_leaf, frontier = _write(opened, [drafts[index] for index in waiting])
         except IntegrityError as error:
             known = _first_receipts(opened, drafts, waiting) if _is_known_event_id(error) else {}
@@ -232,6 +235,20 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
         for leaf, index in enumerate(written[0], start=written[1]):
             receipts[index] = Receipt(str(drafts[index].id), ledger, leaf, drafts[index].leaf_hash, checkpoint)
     return [_receipt(receipts, repeats, index, checkpoint) for index in range(len(events))]
+
+
+def _opened(name: str) -> Ledger:
+    """Return the ledger, as this process first saw it: what was committed about a ledger never changes."""
+    place = (str(connection.settings_dict["NAME"]), name)
+    if place in _ledgers:
+        return _ledgers[place]
+    ledger = ledger_named(name)
+    if not connection.in_atomic_block:  # else it may still be rolled back
+        _ledgers[place] = ledger
+    return ledger
+
+
+_ledgers: dict[tuple[str, str], Ledger] = {}
 
 
 def _drafts(events: Sequence[Event]) -> list[Draft]:
@@ -293,13 +310,13 @@ def _without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]
 
 
 def _write(ledger: Ledger, drafts: Sequence[Draft]) -> tuple[int, Frontier]:
-    """Seal the drafts, append their leaves and store their rows, in the caller's transaction."""
+    """Seal the drafts, append their leaves and store their rows, in the caller's transaction if there are several."""
     appended = _append(ledger, drafts, _seal(ledger, drafts))
     if appended is None:
-        # A rotation came between signing and locking. The head is ours now, so the keys of this moment hold.
+        # A rotation came between signing and locking. In a transaction the head is ours now, so its keys hold.
         appended = _append(ledger, drafts, _seal(ledger, drafts, refresh=True))
     if appended is None:
-        raise NoActiveKeyError("the entry keys changed while the ledger was locked; this should not be possible")
+        raise NoActiveKeyError("the entry keys changed twice while events were signed; try again")
     if len(drafts) > 1:
         entries.copy(ledger, drafts, appended.first_leaf)
     return appended.first_leaf, appended.frontier

@@ -49,14 +49,17 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
     Returns None, with the head locked and nothing appended, if one of `key_ids` is no active entry key any more: a
     rotation came between signing and locking, sign anew. Raises LedgerRefusedError for what is no ledger or no hash.
     """
+    if not connection.in_atomic_block:
+        message = "leaves are appended in the transaction that stores their rows"
+        raise RuntimeError(message)
     return execute_append(APPEND, [ledger.pk, b"".join(leaf_hashes), list(key_ids)])
 
 
 def execute_append(statement: LiteralString, parameters: Sequence[Any]) -> Appended | None:
-    """Execute a statement that begins with APPEND and gives its columns; otherwise as `append`."""
-    if not connection.in_atomic_block:
-        message = "leaves are appended in the transaction that stores their rows"
-        raise RuntimeError(message)
+    """Execute a statement that begins with APPEND, stores the rows and gives APPEND's columns; otherwise as `append`.
+
+    Outside a transaction it is one by itself, and a head that was locked for nothing is free again.
+    """
     try:
         rows = statements.execute(statement, parameters)
     except DatabaseError as error:
