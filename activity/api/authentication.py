@@ -21,10 +21,12 @@ class KeyHolder(AnonymousUser):
 
     is_authenticated: Any = True  # DRF asks; AnonymousUser says no
 
+    username: Any  # throttles count by pk
+    pk: Any
+
     def __init__(self, key: ApiKey) -> None:
         super().__init__()
-        self.username = f"api-key-{key.prefix}"
-        self.pk = self.username
+        self.username = self.pk = f"api-key-{key.prefix}"
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -41,7 +41,7 @@ class WriteLogsBulk(APIView):
     def post(self, request: Request) -> Response:
         """Answer with the receipts in the order of the lines."""
         ledger, source = _target(request)
-        lines = request.data
+        lines: Any = request.data
         events = events_of_lines(lines, source=source)
         try:
             receipts = services.record_many(events, ledger=ledger)
