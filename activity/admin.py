@@ -73,7 +73,7 @@ class RemovalForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse here what the service would refuse."""
         try:
-            services.require_removable(self._pattern)
+            services.require_removable(pattern=self._pattern)
         except LogTypeError as error:
             raise ValidationError(str(error)) from error
         return super().clean() or {}

@@ -135,7 +135,7 @@ def require_log_type(*, pattern: str, requires_signature: bool, algorithm: str, 
 @transaction.atomic
 def remove_log_type(*, pattern: str, by: str, reason: str) -> None:
     """Remove a log type, so that a shorter pattern or the default takes over. Raises LogTypeError."""
-    require_removable(pattern)
+    require_removable(pattern=pattern)
     _require_reason(reason)
     # The row before the entry, as `set_log_type` has it: two orders of locking would wait for each other.
     log_type = LogType.objects.select_for_update().filter(pattern=pattern).first()
@@ -145,7 +145,7 @@ def remove_log_type(*, pattern: str, by: str, reason: str) -> None:
     _record_log_type(log_type, "removed", by=by, reason=reason)
 
 
-def require_removable(pattern: str) -> None:
+def require_removable(*, pattern: str) -> None:
     """Raise LogTypeError if a log type of this pattern cannot be removed."""
     if _is_system(pattern):
         raise LogTypeError("the type of the application's own entries stays")

@@ -146,7 +146,7 @@ def test_an_event_twice_in_a_batch_is_recorded_once() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("other", [{"actor": "mallory"}, {"event_id": "e\u2400"}], ids=["content", "shown_alike"])
-def test_an_event_id_twice_in_a_batch_for_different_content_is_a_conflict(other: dict[str, str]) -> None:
+def test_an_event_id_twice_in_a_batch_for_different_content_is_a_conflict(other: dict[str, Any]) -> None:
     event = replace(EVENT, event_id="e\0")
     with pytest.raises(EventIdConflictError, match="is also event 0 of this batch, with other content"):
         record_many([event, replace(event, **other)])
@@ -324,8 +324,7 @@ def test_any_accepted_event_is_recorded_and_verifies(event: Event) -> None:
 
 @pytest.mark.django_db
 def test_a_log_type_is_changed_and_removed_with_a_system_entry() -> None:
-    asked: dict[str, Any] = {"requires_signature": False, "algorithm": "Ed25519", "description": "d"}
-    set_log_type(pattern="shop.*", **asked, **BY)
+    set_log_type(pattern="shop.*", requires_signature=False, algorithm="Ed25519", description="", **BY)
     assert entry_of(record(EVENT)).key_id is None
     remove_log_type(pattern="shop.*", **BY)
     assert entry_of(record(EVENT)).key_id is not None

@@ -1,0 +1,54 @@
+"""Every evidence table is guarded in PostgreSQL, always: against UPDATE and DELETE by row, against TRUNCATE."""
+
+from typing import Any
+
+import psycopg
+from django.apps import apps
+
+from signing.models import AppendOnlyModel
+from tests.clusters import Database
+
+# What administrators configure: log types, whose changes are entries that `verify` compares, and who may do what.
+CONFIGURATION = {"log_types", "api_keys", "ledger_grants"}
+_BY_ROW, _DELETE, _UPDATE, _TRUNCATE = 1, 8, 16, 32  # bits of pg_trigger.tgtype
+_ALWAYS = "SELECT tgtype, proname FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid "
+_ALWAYS += "WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A' AND NOT tgisinternal"
+
+
+def evidence() -> list[str]:
+    models = [model for label in ("signing", "activity") for model in apps.get_app_config(label).get_models()]
+    return sorted({model._meta.db_table for model in models} - CONFIGURATION)
+
+
+def append_only() -> list[str]:
+    return sorted(model._meta.db_table for model in apps.get_models() if issubclass(model, AppendOnlyModel))
+
+
+def unguarded(connection: psycopg.Connection[Any], tables: list[str], guard: str | None = None) -> list[str]:
+    """Return the tables that miss a guard; `guard` names the function that it must be."""
+    missing = []
+    for table in tables:
+        triggers = connection.execute(_ALWAYS, [table]).fetchall()
+        kinds = [kind for kind, function in triggers if guard in {None, function}]
+        rows = any(kind & _BY_ROW and kind & _UPDATE and kind & _DELETE for kind in kinds)
+        if not rows or not any(kind & _TRUNCATE for kind in kinds):
+            missing.append(table)
+    return missing
+
+
+def test_every_evidence_table_is_guarded(fresh_database: Database) -> None:
+    assert len(evidence()) > 8
+    assert unguarded(fresh_database.app(), evidence()) == []
+
+
+def test_every_append_only_model_has_the_guard_of_its_promise(fresh_database: Database) -> None:
+    assert {"activity_logs", "key_events", "ledgers", "verification_runs"} <= set(append_only())
+    assert unguarded(fresh_database.app(), append_only(), "append_only_guard") == []
+
+
+def test_a_table_without_guards_is_named(fresh_database: Database) -> None:
+    owner = fresh_database.owner()
+    owner.execute("CREATE TABLE forgotten (id int)")
+    owner.execute("ALTER TABLE activity_logs ENABLE TRIGGER append_only")
+    owner.execute("ALTER TABLE key_events DISABLE TRIGGER append_only_truncate")
+    assert unguarded(owner, [*append_only(), "forgotten"]) == ["activity_logs", "key_events", "forgotten"]
