@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -221,6 +222,7 @@ def test_writers_in_threads_and_processes_never_sign_outside_a_window(fresh_data
         thread.start()
     while writer.poll() is None or any(thread.is_alive() for thread in threads):
         rotate()
+        time.sleep(0.2)  # a writer signs anew after a rotation, not after one every few milliseconds
     for thread in threads:
         thread.join()
     _, log = writer.communicate()

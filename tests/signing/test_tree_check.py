@@ -58,7 +58,7 @@ def test_a_changed_leaf_is_placed_between_the_roots_around_it(changed: int) -> N
 
 
 def test_a_root_beyond_the_end_is_a_ledger_that_was_cut_off() -> None:
-    (finding,) = checked(expected(len(LEAVES)), LEAVES[:700], nodes=lambda level, index: stored(level, index)).findings
+    (finding,) = checked(expected(len(LEAVES)), LEAVES[:700]).findings
     assert (finding.leaf_index, finding.verdict) == (700, Verdict.MISSING)
     assert "its end was cut off" in finding.reason
 
