@@ -13,6 +13,7 @@ from signing.algorithms import ALGORITHMS
 from signing.errors import KeyStateError, MasterKeyError
 from signing.models import SigningKey
 from signing.providers import PROVIDERS, master_key
+from signing.sealing import unseal
 
 LOCAL = PROVIDERS["local"]
 KEY = bytes(range(32))
@@ -49,7 +50,7 @@ def test_the_private_half_is_not_stored_in_the_clear() -> None:
     with override_settings(AUDITLOG_MASTER_KEY=TEXT):
         key = made_key("HS256")
         sealed = bytes(key.sealed_private_key or b"")
-        private = providers.unseal(KEY, sealed, providers._row("k1", "entry", "HS256", b""))
+        private = unseal(KEY, sealed, providers._row("k1", "entry", "HS256", b""))
     assert len(private) == 32
     assert private not in sealed
 

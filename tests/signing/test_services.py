@@ -23,8 +23,7 @@ from signing.checkpoint import NoteKey, parse
 from signing.errors import KeyNotFoundError, KeyStateError
 from signing.models import KeyEvent, KeyWindow, Ledger, SigningKey
 from signing.queries import latest_checkpoint, ledger_named
-from signing.tree_check import Finding
-from signing.verdicts import Verdict
+from signing.verdicts import Finding, Verdict
 from tests.clusters import PROJECT, Database
 from tests.signing.installation import (
     BY,

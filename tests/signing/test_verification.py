@@ -113,7 +113,7 @@ def replace_newest(database: Database, note: str) -> list[str]:
 def test_3_a_checkpoint_of_another_tree_is_noticed(database: Database) -> None:
     found = replace_newest(database, signed_note(active_key("checkpoint"), bytes(32)))
     assert any("is stored with another size or root" in reason for reason in found)
-    assert any("is not the one of the checkpoint of" in reason for reason in found), found
+    assert any("is not that of the checkpoint of" in reason for reason in found), found
 
 
 def test_3_an_entry_key_signs_no_checkpoint(database: Database) -> None:
