@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
@@ -53,11 +53,10 @@ _PLACES = ", ".join(
     "first_leaf" if name == "leaf_index" else f"{'%b' if kind == 'bytea' else '%s'}::{kind}"
     for name, kind in COLUMNS.items()
 )
-_APPEND_AND_INSERT = cast(
-    "LiteralString",
+_APPEND_AND_INSERT: LiteralString = (
     f"WITH appended AS MATERIALIZED ({APPEND}), "  # noqa: S608 names and places only
     f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_PLACES} FROM appended) "
-    "SELECT first_leaf, new_size, new_frontier FROM appended",
+    "SELECT first_leaf, new_size, new_frontier FROM appended"
 )
 _COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)

@@ -9,7 +9,7 @@ from signing.ledger import sign_checkpoint
 from signing.models import Ledger
 
 
-@shared_task(name="signing.anchor_ledgers", ignore_result=True)
+@shared_task(name="signing.anchor_ledgers", ignore_result=True)  # type: ignore[untyped-decorator] # no types
 def anchor_ledgers() -> None:
     """Sign and anchor where every ledger stands, idle or not; this also heals a crash between commit and checkpoint.
 
