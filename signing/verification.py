@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from signing import checkpoint, trust
 from signing.errors import BadCheckpointError, BadKeyError, DistrustedCheckpointError
@@ -43,7 +43,7 @@ class Trust:
         self.findings: list[Finding] = []
         self.size = 0  # of the keys ledger
         self.root = Frontier().root()
-        self._believed: set[bytes] = {key.public_key for key in pinned}
+        self._believed: set[bytes] = set()  # beside the pinned ones
 
     def believe(self, keys: Iterable[RingKey]) -> bool:
         """Add checkpoint keys that a believed checkpoint vouches for; tell whether one was new."""
@@ -57,14 +57,19 @@ class Trust:
         Raises BadCheckpointError with the reason; DistrustedCheckpointError if it is that its key was compromised.
         """
         known = {key.public_key: key for key in self.ring.keys.values() if key.purpose == SigningKey.Purpose.CHECKPOINT}
-        names = {*known, *(key.public_key for key in trust.for_origin(self.pinned, origin))}
-        verified = checkpoint.verify(note, [checkpoint.NoteKey(origin, public_key) for public_key in names])
+        # A key that is pinned for another installation is a stranger here: its owner could have rebuilt this one.
+        pinned = {key.public_key for key in trust.for_origin(self.pinned, origin)}
+        try:
+            keys = [checkpoint.NoteKey(origin, public_key) for public_key in {*known, *pinned}]
+        except BadKeyError as error:
+            raise BadCheckpointError(f"no key can have its name: {error}") from error
+        verified = checkpoint.verify(note, keys)
         head = verified.checkpoint
         if head.origin != origin:
             raise BadCheckpointError(f"it is of {head.origin}, not of {origin}")
         refusals: list[BadCheckpointError] = []
         for key in verified.keys:
-            believed = key.public_key in self._believed
+            believed = key.public_key in pinned | self._believed
             refusal = _refusal(known.get(key.public_key), ledger, head.size, believed=believed)
             if refusal is None:
                 return head
@@ -92,7 +97,18 @@ def _refusal(key: RingKey | None, ledger: str, size: int, *, believed: bool) -> 
 
 
 def verify_keys(pinned: Sequence[NoteKey], anchors: Sequence[Anchor]) -> Trust:
-    """Verify the keys ledger (steps 1 to 4 above) and return what may be believed, with the findings on the way."""
+    """Verify the keys ledger (steps 1 to 4 above) and return what may be believed, with the findings on the way.
+
+    Reads one moment of the database, for a key may be rotated meanwhile; inside a transaction, the caller's.
+    """
+    if connection.in_atomic_block:
+        return _verify_keys(pinned, anchors)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return _verify_keys(pinned, anchors)
+
+
+def _verify_keys(pinned: Sequence[NoteKey], anchors: Sequence[Anchor]) -> Trust:
     base = Trust(pinned)
     ledger = Ledger.objects.filter(name=KEYS_LEDGER).first()
     if ledger is None:
@@ -136,6 +152,8 @@ def uncovered(ledger: Ledger, size: int, newest_checkpoint: int | None) -> list[
     covered = newest_checkpoint or 0
     if covered >= size:
         return []
+    if newest_checkpoint is None:  # the first one is signed when a ledger is opened
+        return [Finding(ledger.name, 0, Verdict.TAMPERED, "every signed checkpoint of the ledger is gone")]
     reason = f"leaves {covered} to {size - 1} are under no signed checkpoint yet; the next append or beat signs one"
     return [Finding(ledger.name, covered, Verdict.CANNOT_TELL, reason)]
 
@@ -153,8 +171,34 @@ def stored_head(ledger: Ledger) -> tuple[Frontier | None, int | None]:
         return None, None
     try:
         return Frontier(row[0], row[1]), row[2]
-    except ValueError:
+    except (TypeError, ValueError):
         return None, row[2]
+
+
+def stray_hashes(ledger: Ledger) -> list[Finding]:
+    """Return findings for stored tiles and nodes that a tree of the head's size does not have; read in one moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STRAY_HASHES, {"ledger": ledger.pk})
+        strays = cursor.fetchall()
+    return [
+        Finding(
+            ledger.name, max(place, 0) << 8 * max(level, 0), Verdict.TAMPERED, f"a stored {what} is not of its tree"
+        )
+        for what, level, place in strays
+    ]
+
+
+_STRAY_HASHES = """
+    WITH head AS (SELECT coalesce((SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = %(ledger)s), 0) AS size)
+    SELECT 'tile', t.level + 1, t.tile_index FROM public.ledger_tiles t, head WHERE t.ledger_id = %(ledger)s
+       AND (t.level NOT BETWEEN 0 AND 6 OR octet_length(t.hashes) <> 8192
+            OR t.tile_index < 0 OR t.tile_index >= head.size >> 8 * (t.level + 1))
+    UNION ALL
+    SELECT 'node', n.level::integer, n.node_index FROM public.ledger_nodes n, head WHERE n.ledger_id = %(ledger)s
+       AND (n.level NOT BETWEEN 0 AND 7 OR octet_length(n.hash) <> 32
+            OR n.node_index < (head.size >> 8 * (n.level + 1)) << 8 OR n.node_index >= head.size >> 8 * n.level)
+    LIMIT 1000
+"""
 
 
 def stored_tiles(ledger: Ledger) -> Callable[[int, int], bytes]:
@@ -195,10 +239,14 @@ def _verify_tree(ledger: Ledger, base: Trust, hashes: Sequence[bytes], anchors: 
     check = TreeCheck(ledger.name, expected, stored_tiles(ledger))
     for first in range(0, len(hashes), TILE):
         run = hashes[first : first + TILE]
-        base.findings += compare_leaves(ledger.name, first, run, tile(ledger, 0, first // TILE))
-        check.add_tile(run)
+        stored = tile(ledger, 0, first // TILE)
+        base.findings += compare_leaves(ledger.name, first, run, stored)
+        # The stored leaves where there are any, so that a changed record is named and not the whole range.
+        whole = len(stored) >= 32 * len(run)
+        check.add_tile([stored[at : at + 32] for at in range(0, 32 * len(run), 32)] if whole else run)
     check.finish()
     base.findings += check.findings
+    base.findings += stray_hashes(ledger)
 
 
 def compare_leaves(ledger: str, first_leaf: int, hashes: Sequence[bytes], stored: bytes) -> list[Finding]:
