@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 SYSTEM_SOURCE = "auditlog"
 MAX_EXPLANATION = 2_000  # characters of a description or a reason, so that their entry's data stays in its record
+_SIGNING_ATTEMPTS = 5  # a lone entry holds no lock between two, and keys may rotate in quick succession
 _WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings
 _RUN = 32  # drafts that one thread signs in one go
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -209,7 +210,7 @@ def _record_log_type(log_type: LogType, step: str, *, by: str, reason: str) -> N
 
 
 def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
-    opened = _opened(ledger)
+    opened = ledger_named(ledger)
     if opened.kind != Ledger.Kind.ACTIVITY:
         raise BadEventsError([Problem("$.ledger", f"the ledger {ledger} takes no events from writers")])
     drafts = _drafts(events)
@@ -235,20 +236,6 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
         for leaf, index in enumerate(written[0], start=written[1]):
             receipts[index] = Receipt(str(drafts[index].id), ledger, leaf, drafts[index].leaf_hash, checkpoint)
     return [_receipt(receipts, repeats, index, checkpoint) for index in range(len(events))]
-
-
-def _opened(name: str) -> Ledger:
-    """Return the ledger, as this process first saw it: what was committed about a ledger never changes."""
-    place = (str(connection.settings_dict["NAME"]), name)
-    if place in _ledgers:
-        return _ledgers[place]
-    ledger = ledger_named(name)
-    if not connection.in_atomic_block:  # else it may still be rolled back
-        _ledgers[place] = ledger
-    return ledger
-
-
-_ledgers: dict[tuple[str, str], Ledger] = {}
 
 
 def _drafts(events: Sequence[Event]) -> list[Draft]:
@@ -311,12 +298,13 @@ def _without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]
 
 def _write(ledger: Ledger, drafts: Sequence[Draft]) -> tuple[int, Frontier]:
     """Seal the drafts, append their leaves and store their rows, in the caller's transaction if there are several."""
-    appended = _append(ledger, drafts, _seal(ledger, drafts))
-    if appended is None:
-        # A rotation came between signing and locking. In a transaction the head is ours now, so its keys hold.
-        appended = _append(ledger, drafts, _seal(ledger, drafts, refresh=True))
-    if appended is None:
-        raise NoActiveKeyError("the entry keys changed twice while events were signed; try again")
+    for attempt in range(_SIGNING_ATTEMPTS):
+        # None: a rotation came between signing and locking. In a transaction the head is ours then, so its keys hold.
+        appended = _append(ledger, drafts, _seal(ledger, drafts, refresh=attempt > 0))
+        if appended is not None:
+            break
+    else:
+        raise NoActiveKeyError("the entry keys changed again and again while events were signed; try again")
     if len(drafts) > 1:
         entries.copy(ledger, drafts, appended.first_leaf)
     return appended.first_leaf, appended.frontier
