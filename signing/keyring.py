@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from signing.algorithms import ALGORITHMS
 from signing.errors import BadKeyError
 
 ENTRY_PURPOSE = "entry"
@@ -82,6 +83,10 @@ class KeyRing:
         if key_id in self.keys:
             raise ValueError(f"{key_id} is created twice")
         public_key = base64.b64decode(said["public_key"], validate=True)
+        # Whoever took over the application can append any record; what is no key must not stop a verification later.
+        algorithm = ALGORITHMS[said["algorithm"]]
+        if algorithm.outsiders_can_verify:
+            algorithm.load_public(public_key)
         self.keys[key_id] = RingKey(
             key_id, said["purpose"], said["algorithm"], said["provider"], public_key, leaf_index
         )
