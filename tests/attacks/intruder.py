@@ -154,13 +154,21 @@ class Intruder:
             ledger,
         )
 
-    def insert_copy(self, leaf_index: int, **columns: str) -> None:
+    def insert_copy(self, copied_leaf: int, /, **columns: str) -> None:
         """Insert a copy of an entry of `activity`, with other expressions for some columns."""
         copied = {name: name for (name,) in self.rows(_ENTRY_COLUMNS)} | columns
         self(
             f"INSERT INTO activity_logs ({', '.join(copied)}) SELECT {', '.join(copied.values())} "
-            f"FROM activity_logs WHERE {of('activity')} AND leaf_index = {leaf_index}"
+            f"FROM activity_logs WHERE {of('activity')} AND leaf_index = {copied_leaf}"
         )
+
+    def backdate(self, leaf_index: int, **columns: Any) -> bytes:
+        """Set `recorded_at` of an entry a year back, in record and column alike, and return the new record."""
+        where = f"{of('activity')} AND leaf_index = {leaf_index}"
+        forged = self.record(leaf_index).replace(b'"recorded_at":"2026', b'"recorded_at":"2025')
+        self(f"UPDATE activity_logs SET recorded_at = recorded_at - interval '1 year' WHERE {where}")
+        self.edit(leaf_index, record=forged, **columns)
+        return forged
 
     def drop_constraints(self, table: str = "activity_logs") -> None:
         """Take every unique and check constraint from a table, and NOT NULL from its columns."""

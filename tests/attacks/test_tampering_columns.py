@@ -1,5 +1,6 @@
 """Every column of an entry, changed by somebody who owns the database: caught, with the right leaf named."""
 
+# An attack is easier to read as one line, and as one tuple.
 from __future__ import annotations
 
 import pytest
@@ -58,7 +59,9 @@ ODD_VALUES = {
 def test_a_flipped_bit_in_a_column_names_its_leaf(attacked: Attacked, column: str) -> None:
     assert_clean()
     leaf = attacked.recorded.full
-    attacked.intruder(f"UPDATE activity_logs SET {column} = {FLIPS[column]} WHERE {of('activity')} AND leaf_index = {leaf}")
+    attacked.intruder(
+        f"UPDATE activity_logs SET {column} = {FLIPS[column]} WHERE {of('activity')} AND leaf_index = {leaf}"
+    )
     found = verify()
     assert (found.exit_code, found.outcome, found.first_bad_leaf()) == (1, "tampered", leaf), found.reports
 
@@ -66,7 +69,9 @@ def test_a_flipped_bit_in_a_column_names_its_leaf(attacked: Attacked, column: st
 @pytest.mark.parametrize("column", [column for column in FLIPS if column not in EMPTY_WITHOUT_SIGNATURE])
 def test_entries_without_signature_are_no_softer(attacked: Attacked, column: str) -> None:
     leaf = attacked.recorded.unsigned
-    attacked.intruder(f"UPDATE activity_logs SET {column} = {FLIPS[column]} WHERE {of('activity')} AND leaf_index = {leaf}")
+    attacked.intruder(
+        f"UPDATE activity_logs SET {column} = {FLIPS[column]} WHERE {of('activity')} AND leaf_index = {leaf}"
+    )
     found = verify()
     assert (found.exit_code, found.outcome, found.first_bad_leaf()) == (1, "tampered", leaf), found.reports
 
