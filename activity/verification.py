@@ -12,6 +12,7 @@ Entries are read in short transactions of CHUNK leaves: one long snapshot would 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -25,13 +26,14 @@ from activity.entry_check import EntryCheck, Row
 from activity.models import ActivityLog, LogType
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
 from activity.record import SYSTEM_PREFIX
-from signing.merkle import HASH_SIZE, TILE_WIDTH, Frontier
+from signing.errors import BadCheckpointError, BadProofError
+from signing.merkle import HASH_SIZE, TILE_WIDTH, Frontier, consistency_proof, verify_consistency
 from signing.models import SigningKey
 from signing.providers import PROVIDERS
-from signing.queries import node_reader, tile
+from signing.queries import latest_checkpoint, node_reader, tile
 from signing.tree_check import ExpectedRoot, TreeCheck
 from signing.verdicts import ALARMS, Finding, Verdict, outcome
-from signing.verification import expected_roots, stored_head, stored_tiles, uncovered
+from signing.verification import expected_roots, stored_head, stored_tiles, stray_hashes, uncovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from signing.verification import Trust
 
 CHUNK = 32 * TILE_WIDTH  # leaves
+_SIGNING_SECONDS = 1.0  # within which a committed leaf is under a signed checkpoint
 MAX_FINDINGS = 1_000  # of one run; more of them say nothing new
 # What Python can hold; an owner can write infinity.
 _YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
@@ -83,6 +86,7 @@ class Report:
     count: Counter[Verdict] = field(default_factory=Counter)  # of all findings, also those beyond MAX_FINDINGS
     signed: int = 0
     unsigned: int = 0
+    first_bad_leaf: int | None = None  # the lowest leaf that an alarm names
 
     @property
     def outcome(self) -> Verdict:
@@ -93,6 +97,9 @@ class Report:
         """Count findings, and keep them up to MAX_FINDINGS."""
         for finding in findings:
             self.count[finding.verdict] += 1
+            if finding.verdict in ALARMS and finding.leaf_index is not None:
+                lowest = finding.leaf_index if self.first_bad_leaf is None else self.first_bad_leaf
+                self.first_bad_leaf = min(lowest, finding.leaf_index)
             if len(self.findings) < MAX_FINDINGS:
                 self.findings.append(finding)
 
@@ -118,12 +125,6 @@ class Report:
             "findings": [asdict(finding) for finding in self.findings],
         }
 
-    @property
-    def first_bad_leaf(self) -> int | None:
-        """The lowest leaf that an alarm names."""
-        alarms = (finding.leaf_index for finding in self.findings if finding.verdict in ALARMS)
-        return min((leaf_index for leaf_index in alarms if leaf_index is not None), default=None)
-
 
 class LedgerCheck:
     """One verification of one ledger; `run` does it."""
@@ -136,14 +137,19 @@ class LedgerCheck:
             findings.append(Finding(ledger.name, None, Verdict.TAMPERED, "the head of the ledger is gone or no tree"))
             head = Frontier()
         size = head.size
+        if last is not None and last.size < 0:  # whoever wrote that run was not `verify`
+            last = None
         since = min(last.size, size) if last else 0
         self._first = since - since % TILE_WIDTH
         expected.append(ExpectedRoot(size, head.root(), "the stored head"))
         if last is not None:
             expected.append(last)
         self._ledger = ledger
+        self._trust = trust
+        base = _base(ledger, self._first)
+        findings += _contradictions(ledger, expected, base)
         self._entries = EntryCheck(ledger.name, trust.ring, _hmac_verifier)
-        self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), _base(ledger, self._first))
+        self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), base)
         self.report = Report(ledger.name, since, size, b"")
         self.report.add(findings)
 
@@ -153,16 +159,45 @@ class LedgerCheck:
         last_tile: list[bytes] = []
         for chunk in range(self._first, size, CHUNK):
             end = min(chunk + CHUNK, size)
+            if not _holds_anything(self._ledger, chunk, end):
+                reason = f"the ledger holds no leaves from {chunk} on, its head says {size}"
+                self.report.add([Finding(self._ledger.name, chunk, Verdict.TAMPERED, reason)])
+                break
             tiles = {index: list(rows) for index, rows in groupby(_rows(self._ledger, chunk, end), key=_tile_of)}
             for first in range(chunk, end, TILE_WIDTH):
-                last_tile = self._check_tile(first, min(TILE_WIDTH, size - first), tiles.get(first // TILE_WIDTH, []))
+                last_tile = self._check_tile(first, min(TILE_WIDTH, size - first), tiles.pop(first // TILE_WIDTH, []))
                 self._tree.add_tile(last_tile)
             yield end
         self._tree.finish()
         self.report.root = self._tree.root(last_tile if size % TILE_WIDTH else [])
         self.report.add(self._tree.findings)
         self.report.add(_strays(self._ledger))
+        self.report.add(stray_hashes(self._ledger))
+        if (self._newest_checkpoint or 0) < size:
+            self._newest_checkpoint = self._later_checkpoint(size)
         self.report.add(uncovered(self._ledger, size, self._newest_checkpoint))
+
+    def _later_checkpoint(self, size: int) -> int | None:
+        """Return the size of the newest checkpoint, after checking that it continues the tree verified here.
+
+        A writer signs a moment after he commits, so this waits that moment.
+        """
+        newest = latest_checkpoint(self._ledger)
+        deadline = time.monotonic() + _SIGNING_SECONDS
+        while (newest is None or newest.size < size) and time.monotonic() < deadline:
+            time.sleep(_SIGNING_SECONDS / 20)
+            newest = latest_checkpoint(self._ledger)
+        if newest is None or newest.size < size:
+            return None if newest is None else newest.size
+        source = f"the checkpoint of {newest.size} leaves"
+        try:
+            head = self._trust.checked(newest.note, self._ledger.name, self._ledger.origin)
+            proof = consistency_proof(size, head.size, node_reader(self._ledger))
+            verify_consistency(size, head.size, self.report.root, head.root, proof)
+        except (BadCheckpointError, BadProofError, IndexError, ValueError) as error:
+            reason = f"{source}, signed meanwhile, does not continue this tree: {error}"
+            self.report.add([Finding(self._ledger.name, None, Verdict.TAMPERED, reason)])
+        return newest.size
 
     def _check_tile(self, first: int, width: int, rows: Sequence[Row]) -> list[bytes]:
         """Check the entries of one tile and return its leaf hashes, the stored ones where an entry does not fit."""
@@ -242,6 +277,45 @@ def _hmac_verifier(key: RingKey) -> Verifier | None:
     return None if stored is None else PROVIDERS[stored.provider].verifier(stored)
 
 
+def entries_elsewhere() -> list[Finding]:
+    """Return findings for entries that claim a ledger which takes none, or which there is not."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.id::text, a.ledger_id FROM public.activity_logs a WHERE a.ledger_id IS NULL OR a.ledger_id NOT IN "
+            "(SELECT l.id FROM public.ledgers l WHERE l.kind <> 'keys') ORDER BY a.id LIMIT %s",
+            [MAX_FINDINGS],
+        )
+        strays = cursor.fetchall()
+    return [
+        Finding(
+            ACTIVITY_LEDGER, None, Verdict.TAMPERED, f"the entry {entry_id} is in no ledger of entries ({ledger_id})"
+        )
+        for entry_id, ledger_id in strays
+    ]
+
+
+def _contradictions(ledger: Ledger, expected: Iterable[ExpectedRoot], base: Frontier) -> list[Finding]:
+    """Return findings for signed roots below `base` that it does not continue: whoever chose `base` is not trusted."""
+    findings = []
+    for signed in expected:
+        if not 0 < signed.size < base.size:
+            continue
+        try:
+            proof = consistency_proof(signed.size, base.size, node_reader(ledger))
+            verify_consistency(signed.size, base.size, signed.root, base.root(), proof)
+        except (BadProofError, ValueError):
+            reason = f"the tree that was verified last does not begin with the one of {signed.source}"
+            findings.append(Finding(ledger.name, None, Verdict.TAMPERED, reason))
+    return findings
+
+
+def _holds_anything(ledger: Ledger, first: int, end: int) -> bool:
+    """Tell whether there is a leaf or an entry in a range; a head that lies can claim more than can be read."""
+    if tile(ledger, 0, first // TILE_WIDTH):
+        return True
+    return ActivityLog.objects.filter(ledger=ledger, leaf_index__gte=first, leaf_index__lt=end).exists()
+
+
 def _base(ledger: Ledger, size: int) -> Frontier:
     """Return the stored tree of the first `size` leaves, a multiple of 256."""
     if size == 0:
@@ -274,7 +348,7 @@ def _strays(ledger: Ledger) -> list[Finding]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT a.leaf_index FROM public.activity_logs a WHERE a.ledger_id = %s "
-            "AND (a.leaf_index < 0 OR a.leaf_index >= "
+            "AND (a.leaf_index IS NULL OR a.leaf_index < 0 OR a.leaf_index >= "
             "coalesce((SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = %s), 0)) "
             "ORDER BY a.leaf_index LIMIT %s",
             [ledger.pk, ledger.pk, MAX_FINDINGS],

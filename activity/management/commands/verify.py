@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from activity import queries, services
-from activity.verification import LedgerCheck, Report, verify_log_types
+from activity.verification import LedgerCheck, Report, entries_elsewhere, verify_log_types
 from signing import anchors, trust
 from signing.errors import BadCheckpointError, BadKeyError, LedgerNotFoundError
 from signing.models import Ledger
@@ -100,6 +100,7 @@ class Command(BaseCommand):
             self.stderr.write("\r\x1b[K", ending="")
         if ledger.name == queries.ACTIVITY_LEDGER:
             check.report.add(verify_log_types(base))
+            check.report.add(entries_elsewhere())
         return check.report
 
     def _show(self, reports: Sequence[Report], verdict: Verdict) -> None:
