@@ -41,6 +41,7 @@ class TreeCheck:
         self.size = base.size
         self.findings: list[Finding] = []
         self.last_good = base.size
+        self._good_before = base.size
         self._ledger = ledger
         self._expected = sorted(expected, key=lambda root: root.size)
         self._stored_tile = stored_tile
@@ -82,14 +83,15 @@ class TreeCheck:
             if expected.size < self.size:
                 continue  # lies inside the base, whose root vouches for it
             if self.root(leaf_hashes[: expected.size - self.size]) == expected.root:
-                self.last_good = expected.size
+                if expected.size > self.last_good:
+                    self._good_before, self.last_good = self.last_good, expected.size
             else:
-                span = (
-                    f"between leaf {self.last_good} and leaf {expected.size - 1}" if expected.size else "at its start"
-                )
+                # Of two roots of one size at most one fits: where they differ begins after the good one before both.
+                first = self.last_good if self.last_good < expected.size else self._good_before
+                span = f"between leaf {first} and leaf {expected.size - 1}" if expected.size else "at its start"
                 self._report(
-                    self.last_good,
-                    f"the tree of the first {expected.size} leaves is not that of {expected.source}; it differs {span}",
+                    first,
+                    f"the tree of the first {expected.size} leaves is not the one of {expected.source}; it differs {span}",
                 )
 
     def _climb(self, level: int, node: bytes) -> None:

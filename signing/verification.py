@@ -11,6 +11,7 @@ Trees of other ledgers are compared by tree_check.py with the roots that `expect
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from signing.checkpoint import NoteKey
 
 KEYS_LEDGER = "keys"
+SIGNING_SECONDS = 1.0  # within which a committed leaf is under a signed checkpoint
 TILE = 256
 
 
@@ -43,6 +45,7 @@ class Trust:
         self.findings: list[Finding] = []
         self.size = 0  # of the keys ledger
         self.root = Frontier().root()
+        self.covered = True  # by a signed checkpoint, up to the last record
         self._believed: set[bytes] = set()  # beside the pinned ones
 
     def believe(self, keys: Iterable[RingKey]) -> bool:
@@ -99,13 +102,19 @@ def _refusal(key: RingKey | None, ledger: str, size: int, *, believed: bool) -> 
 def verify_keys(pinned: Sequence[NoteKey], anchors: Sequence[Anchor]) -> Trust:
     """Verify the keys ledger (steps 1 to 4 above) and return what may be believed, with the findings on the way.
 
-    Reads one moment of the database, for a key may be rotated meanwhile; inside a transaction, the caller's.
+    Reads one moment of the database, for a key may be rotated meanwhile; inside a transaction, the caller's. A moment
+    between a key step's commit and its checkpoint tells too little, and is followed by another one.
     """
     if connection.in_atomic_block:
         return _verify_keys(pinned, anchors)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        return _verify_keys(pinned, anchors)
+    deadline = time.monotonic() + SIGNING_SECONDS
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            base = _verify_keys(pinned, anchors)
+        if base.covered or time.monotonic() > deadline:
+            return base
+        time.sleep(SIGNING_SECONDS / 20)
 
 
 def _verify_keys(pinned: Sequence[NoteKey], anchors: Sequence[Anchor]) -> Trust:
@@ -208,11 +217,14 @@ def stored_tiles(ledger: Ledger) -> Callable[[int, int], bytes]:
 
 def _replay(ledger: Ledger, base: Trust) -> Iterator[bytes]:
     """Yield the leaf hashes of the key events in order, replaying each (steps 1 and 2)."""
-    events = KeyEvent.objects.order_by("leaf_index").values_list("leaf_index", "record").iterator()
-    for expected, (leaf_index, record) in enumerate(events):
+    events = KeyEvent.objects.order_by("leaf_index").values_list("leaf_index", "record", "ledger_id").iterator()
+    for expected, (leaf_index, record, ledger_id) in enumerate(events):
         if leaf_index != expected:
             base.findings.append(Finding(ledger.name, expected, Verdict.MISSING, "the record of this leaf is gone"))
             return
+        if ledger_id != ledger.pk:
+            reason = "the record of this leaf claims another ledger"
+            base.findings.append(Finding(ledger.name, leaf_index, Verdict.TAMPERED, reason))
         try:
             base.ring.replay(leaf_index, bytes(record))
         except BadKeyError as error:
@@ -232,6 +244,7 @@ def _verify_tree(ledger: Ledger, base: Trust, hashes: Sequence[bytes], anchors: 
     expected, findings = expected_roots(ledger, base, anchors)
     base.findings += findings
     head, newest_checkpoint = stored_head(ledger)
+    base.covered = (newest_checkpoint or 0) >= len(hashes)
     base.findings += uncovered(ledger, len(hashes), newest_checkpoint)
     if head is None or head.size != len(hashes) or head.root() != _root(hashes):
         reason = f"the head of the ledger is not that of its {len(hashes)} records"

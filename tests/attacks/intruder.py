@@ -103,7 +103,7 @@ class Intruder:
     def __call__(self, statement: str, *parameters: Any, **identifiers: str) -> psycopg.Cursor[Any]:
         """Execute one statement; it must not be one that changes nothing."""
         names = {name: sql.Identifier(value) for name, value in identifiers.items()}
-        query = sql.SQL(statement).format(**names) if names else statement.encode()  # type: ignore[arg-type]
+        query = sql.SQL(statement).format(**names) if names else statement.encode()
         cursor = self._connection.execute(query, parameters or None)
         assert cursor.rowcount != 0, f"this attack touches no row: {statement}"
         return cursor

@@ -1,7 +1,6 @@
 """What somebody can do who has taken over the application: everything that its role may, and nothing of this list."""
 
 # An attack is easier to read as one line, and as one tuple.
-# ruff: noqa: E501, ISC004
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,7 +13,18 @@ from activity.services import record_many
 from tests.attacks.intruder import GUARDED, real_events, verify
 from tests.clusters import Clusters, Database, server_names
 
-EVIDENCE = ["ledgers", "ledger_heads", "ledger_nodes", "ledger_tiles", "ledger_checkpoints", "signing_keys", "signing_key_windows", "key_events", "activity_logs", "verification_runs"]
+EVIDENCE = [
+    "ledgers",
+    "ledger_heads",
+    "ledger_nodes",
+    "ledger_tiles",
+    "ledger_checkpoints",
+    "signing_keys",
+    "signing_key_windows",
+    "key_events",
+    "activity_logs",
+    "verification_runs",
+]
 DENIED, AL003, AL004, AL005, TWICE = "42501", "AL003", "AL004", "AL005", "23505"
 LEDGER = "(SELECT id FROM ledgers WHERE name = 'activity')"
 META = "(SELECT id FROM ledgers WHERE name = 'meta')"

@@ -1,7 +1,6 @@
 """Each guard stops an attack that nothing else stops: with it the owner is refused, without it the attack succeeds."""
 
 # An attack is easier to read as one line, and as one tuple.
-# ruff: noqa: ISC004
 from __future__ import annotations
 
 from collections.abc import Iterator

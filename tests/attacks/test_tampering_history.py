@@ -1,7 +1,6 @@
 """Keys, checkpoints and whole histories changed by somebody who owns the database, with or without the master key."""
 
 # An attack is easier to read as one line, and as one tuple.
-# ruff: noqa: E501
 from __future__ import annotations
 
 from pathlib import Path
@@ -127,7 +126,7 @@ def test_a_tree_rewritten_and_signed_with_the_master_key_contradicts_the_anchors
     attacked.intruder(f"DELETE FROM ledger_checkpoints WHERE {ACTIVITY}")
     _sign_without_anchoring()
     _only_an_anchor_shows_it(attacked)
-    assert any("the tree of the first 1006 leaves is not the one of the anchor" in alarm for alarm in verify().alarms())
+    assert any(leaf in leaves for leaves in verify().ranges())
 
 
 def test_everything_rebuilt_with_fresh_keys_is_caught_by_the_pinned_key(attacked: Attacked, tmp_path: Path) -> None:

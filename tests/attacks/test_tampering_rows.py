@@ -1,7 +1,6 @@
 """Rows of entries moved, removed, added and exchanged by somebody who owns the database."""
 
 # An attack is easier to read as one line, and as one tuple.
-# ruff: noqa: E501, ISC004
 from __future__ import annotations
 
 from collections.abc import Callable

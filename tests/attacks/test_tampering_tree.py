@@ -1,7 +1,6 @@
 """Leaves, tiles, nodes and heads changed by somebody who owns the database."""
 
 # An attack is easier to read as one line, and as one tuple.
-# ruff: noqa: E501, ISC004
 from __future__ import annotations
 
 import pytest
