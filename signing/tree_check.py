@@ -91,7 +91,7 @@ class TreeCheck:
                 span = f"between leaf {first} and leaf {expected.size - 1}" if expected.size else "at its start"
                 self._report(
                     first,
-                    f"the tree of the first {expected.size} leaves is not the one of {expected.source}; it differs {span}",
+                    f"the tree of the first {expected.size} leaves is not that of {expected.source}; it differs {span}",
                 )
 
     def _climb(self, level: int, node: bytes) -> None:
