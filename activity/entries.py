@@ -1,4 +1,4 @@
-"""The rows of entries on their way into PostgreSQL: INSERT for one, COPY for many. Called by services.py alone.
+"""The rows of entries on their way into PostgreSQL: with its leaf for one, COPY for many. Called by services.py alone.
 
 The columns beside the record are an index over it. PostgreSQL has no U+0000 in text, so they show it as U+2400.
 """

@@ -88,20 +88,3 @@ class AuthorityError(ActivityError):
 
 class TooMuchError(ActivityError):
     """More was sent than is taken at once."""
-
-
-class BadFilterError(ActivityError):
-    """A parameter of a search is unknown or has no such value; `name` is the parameter."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.reason = reason
-
-
-class EntryNotFoundError(ActivityError):
-    """No entry has this id, or none that the reader may see."""
-
-
-class EntryBlockedError(ActivityError):
-    """An entry is not what was recorded, and AUDITLOG_ON_TAMPERED is `block`."""

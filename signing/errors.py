@@ -33,10 +33,6 @@ class SealError(SigningError):
     """Sealed bytes do not open: other master key, other row, or changed."""
 
 
-class SignatureInvalidError(SigningError):
-    """A signature does not fit its message and key."""
-
-
 class BadProofError(SigningError):
     """A Merkle proof does not tie these hashes together, or is malformed."""
 
