@@ -100,6 +100,21 @@ def revoke_grant(*, ledger: str, of: User | Group, by: str, reason: str) -> None
     _record("ledger-grant.taken", target=ledger, by=by, of=_described(of), reason=reason)
 
 
+def record_account(*, account: User, by: str, step: str) -> None:
+    """Record what an account may do after a step, in the transaction that makes it; `step` says what was done."""
+    _record(
+        "account.set",
+        target=account.get_username(),
+        by=by,
+        step=step,
+        active=account.is_active,
+        staff=account.is_staff,
+        superuser=account.is_superuser,
+        roles=sorted(account.groups.values_list("name", flat=True)),
+        permissions=sorted(account.user_permissions.values_list("codename", flat=True)),
+    )
+
+
 def _holder(of: User | Group) -> dict[str, User | Group]:
     return {"user" if isinstance(of, User) else "group": of}
 
@@ -113,11 +128,11 @@ def _require(reason: str) -> None:
         raise AuthorityError("giving or taking a right needs a reason")
 
 
-def _record(step: str, *, target: str, by: str, **facts: object) -> None:
+def _record(kind: str, *, target: str, by: str, **facts: object) -> None:
     record_system(
         Event(
-            type=f"{SYSTEM_PREFIX}{step}",
-            action=step.replace("-", " ").replace(".", " "),
+            type=f"{SYSTEM_PREFIX}{kind}",
+            action=kind.replace("-", " ").replace(".", " "),
             actor=by,
             occurred_at=datetime.now(UTC),
             source=SYSTEM_SOURCE,

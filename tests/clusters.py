@@ -41,7 +41,13 @@ LOGINS = {role: Login(role, f"{role} for tests") for role in (ROLES.owner, *ROLE
 ALIASES = {"default": ROLES.app, "approver": ROLES.approver, "owner": ROLES.owner}
 VARIABLES = {"default": "DATABASE_URL", "approver": "DATABASE_APPROVER_URL", "owner": "DATABASE_OWNER_URL"}
 # Everything that decides what a template holds.
-_CONTENTS = ("*/migrations/**/*.*", "signing/*.py", "activity/*.py", "auditlog_project/database/*.py")
+_CONTENTS = (
+    "*/migrations/**/*.*",
+    "signing/*.py",
+    "activity/*.py",
+    "auditlog_project/database/*.py",
+    "auditlog_project/roles.py",
+)
 EMBEDDED = "embedded"
 _KEPT_TEMPLATES = 4
 _numbers = itertools.count()

@@ -5,6 +5,7 @@
     3. privileges                            as DATABASE_OWNER_URL
     4. posture check                         as DATABASE_URL and DATABASE_APPROVER_URL
     5. first keys, ledgers and trust file    as DATABASE_URL, like everything else that writes evidence
+    6. the roles of people                   as DATABASE_URL
 
 Every step prints one line: what it found, made or changed. Passwords are never printed.
 """
@@ -34,13 +35,14 @@ from auditlog_project.database import (
     ensure_roles,
     unknown_names,
 )
+from auditlog_project.roles import make_roles
 from signing import services as signing_services
 from signing.models import Ledger
 
 _HELP = """
 Create the roles auditlog_owner, auditlog_app and auditlog_approver and their database, run the migrations as
-owner, give each role exactly its privileges, and make the first keys and ledgers. Asks nothing, may be repeated at
-any time, and must be run after every upgrade.
+owner, give each role exactly its privileges, and make the first keys, ledgers and roles of people. Asks nothing,
+may be repeated at any time, and must be run after every upgrade.
 
 Environment:
   DATABASE_URL           the runtime role's address; its role, password and database name are what gets created
@@ -57,8 +59,8 @@ Example:
 
 
 def bootstrap() -> list[str]:
-    """Make the first keys, ledgers, trust file and system entries over the runtime connection; return lines."""
-    return [*signing_services.bootstrap(), *activity_services.bootstrap()]
+    """Make the first keys, ledgers, trust file, system entries and roles over the runtime connection; return lines."""
+    return [*signing_services.bootstrap(), *activity_services.bootstrap(), *make_roles()]
 
 
 class Command(BaseCommand):

@@ -1,0 +1,92 @@
+"""The roles of people, as groups with permissions. `setup_database` makes them so; nobody else changes them.
+
+    ingest               writes events through the API with a login of its own
+    reader               reads entries
+    auditor              reads entries, and everything by which they are judged; changes nothing
+    compliance officer   reads entries; decides which ledgers somebody may see
+    security admin       keys, log types, API keys, users; reads no entry
+
+A role is one half of a right: the other is the ledger that is granted to somebody (activity/access.py).
+Nobody gets both halves from one role: the security admin gives roles, the compliance officer grants ledgers.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+
+INGEST = "ingest"
+READER = "reader"
+AUDITOR = "auditor"
+COMPLIANCE_OFFICER = "compliance officer"
+SECURITY_ADMIN = "security admin"
+
+_READS = frozenset({"activity.view_activitylog", "activity.view_logtype", "signing.view_ledger"})
+_JUDGES = frozenset(
+    {
+        "activity.view_verificationrun",
+        "activity.view_apikey",
+        "activity.view_ledgergrant",
+        "signing.view_ledgercheckpoint",
+        "signing.view_ledgerhead",
+        "signing.view_signingkey",
+        "signing.view_keywindow",
+        "signing.view_keyevent",
+        "auth.view_user",
+        "auth.view_group",
+    }
+)
+_ADMINISTERS = frozenset(
+    {
+        "activity.add_logtype",
+        "activity.change_logtype",
+        "activity.delete_logtype",
+        "activity.view_logtype",
+        "activity.add_apikey",
+        "activity.change_apikey",
+        "signing.add_signingkey",
+        "signing.change_signingkey",
+        "signing.view_ledger",
+        # Accounts are closed, never deleted: entries name them for ever.
+        "auth.add_user",
+        "auth.change_user",
+    }
+)
+ROLES: dict[str, frozenset[str]] = {
+    INGEST: frozenset({"activity.add_activitylog"}),
+    READER: _READS,
+    AUDITOR: _READS | _JUDGES | {"admin.view_logentry"},
+    COMPLIANCE_OFFICER: _READS | _JUDGES | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
+    SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
+}
+
+
+@transaction.atomic
+def make_roles() -> list[str]:
+    """Make every role a group with exactly its permissions and return a line for each that was not right.
+
+    Other groups stay as they are. Raises LookupError if a permission does not exist yet: migrate first.
+    """
+    known = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
+    }
+    if unknown := sorted(frozenset().union(*ROLES.values()) - known.keys()):
+        raise LookupError(f"there is no permission {', '.join(unknown)}")
+    names = {permission.pk: name for name, permission in known.items()}
+    lines = []
+    for role, wanted in ROLES.items():
+        group, created = Group.objects.get_or_create(name=role)
+        held = {names[pk] for pk in group.permissions.values_list("pk", flat=True)}
+        if held == wanted:
+            continue
+        group.permissions.set(known[name] for name in wanted)
+        changes = "created" if created else f"changed ({_difference(held, wanted)})"
+        lines.append(f"role of people {role}: {changes}")
+    return lines
+
+
+def _difference(held: set[str], wanted: frozenset[str]) -> str:
+    given, taken = sorted(wanted - held), sorted(held - wanted)
+    parts = [f"given {', '.join(given)}"] if given else []
+    return "; ".join(parts + ([f"taken away {', '.join(taken)}"] if taken else []))
