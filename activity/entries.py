@@ -6,7 +6,7 @@ The columns beside the record are an index over it. PostgreSQL has no U+0000 in 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,9 @@ from signing.ledger import APPEND, execute_append
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from typing import LiteralString
-    from uuid import UUID
 
-    from activity.record import Claims, Event
+    from activity.drafts import Draft
     from signing.ledger import Appended
     from signing.models import Ledger
 
@@ -58,28 +56,17 @@ _APPEND_AND_INSERT: LiteralString = (
     f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_PLACES} FROM appended) "
     "SELECT first_leaf, new_size, new_frontier FROM appended"
 )
+# In binary form a uuid is its 16 bytes and a time its microseconds since 2000, which cost less to write than objects.
+_COPY_TYPES = [{"uuid": "bytea", "timestamptz": "int8"}.get(kind, kind) for kind in COLUMNS.values()]
+_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 
 
-@dataclass(slots=True)
-class Draft:
-    """An entry in the making: the event, what the server adds, and the record that follows from both."""
-
-    event: Event
-    claims: Claims
-    id: UUID
-    recorded_at: datetime
-    algorithm: str | None  # of the key that must sign, or None
-    record: bytes = b""
-    leaf_hash: bytes = b""
-    key_id: str | None = None
-    signature: bytes | None = None
-
-
 def append_and_insert(ledger: Ledger, draft: Draft, key_ids: list[str]) -> Appended | None:
     """Append the leaf of one entry and write its row, in one round trip. Returns as `signing.ledger.append`."""
-    row = _row(ledger, draft, 0)
+    row = _row(ledger, draft, 0, draft.id_text, draft.event.occurred_at, draft.recorded_at)
     without_leaf = [value for name, value in zip(COLUMNS, row, strict=True) if name != "leaf_index"]
     return execute_append(_APPEND_AND_INSERT, [ledger.pk, draft.leaf_hash, key_ids, *without_leaf])
 
@@ -88,15 +75,19 @@ def copy(ledger: Ledger, drafts: Sequence[Draft], first_leaf: int) -> None:
     """Write entries whose leaves follow one another from `first_leaf`."""
     # Django wraps the errors of execute(), not those of a COPY.
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(_COPY) as rows:
-        rows.set_types(list(COLUMNS.values()))
+        rows.set_types(_COPY_TYPES)
         for leaf_index, draft in enumerate(drafts, start=first_leaf):
-            rows.write_row(_row(ledger, draft, leaf_index))
+            occurred_at = (draft.event.occurred_at - _POSTGRES_EPOCH) // _MICROSECOND
+            recorded_at = (draft.recorded_at - _POSTGRES_EPOCH) // _MICROSECOND
+            rows.write_row(_row(ledger, draft, leaf_index, draft.id, occurred_at, recorded_at))
 
 
-def _row(ledger: Ledger, draft: Draft, leaf_index: int) -> tuple[Any, ...]:
+def _row(
+    ledger: Ledger, draft: Draft, leaf_index: int, entry_id: Any, occurred_at: Any, recorded_at: Any
+) -> tuple[Any, ...]:
     event, claims = draft.event, draft.claims
     return (
-        draft.id,
+        entry_id,
         ledger.pk,
         leaf_index,
         draft.record,
@@ -113,8 +104,8 @@ def _row(ledger: Ledger, draft: Draft, leaf_index: int) -> tuple[Any, ...]:
         event.severity,
         shown(event.source),
         event.ip and _ip(event.ip),
-        event.occurred_at,
-        draft.recorded_at,
+        occurred_at,
+        recorded_at,
         1,
         False,
     )

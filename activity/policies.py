@@ -43,6 +43,10 @@ class Policies:
             self._found[type_name] = self._search(type_name)
         return self._found[type_name]
 
+    def signing_algorithms(self) -> set[str]:
+        """Return the algorithms that some pattern requires."""
+        return {policy.algorithm for policy in self._by_pattern.values() if policy.requires_signature}
+
     def _search(self, type_name: str) -> Policy | None:
         if type_name in self._by_pattern:
             return self._by_pattern[type_name]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -26,7 +26,6 @@ from activity.errors import BadEventsError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from uuid import UUID
 
 MAX_RECORD = 65_535  # the limit of an entry in a tlog-tiles entry bundle
 MAX_DEPTH = 32
@@ -37,6 +36,7 @@ SYSTEM_PREFIX = "auditlog."
 RESERVED_KEYS = frozenset({"_sd", "_sd_alg", "..."})  # SD-JWT (RFC 9901) gives them a meaning
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+_RESERVED = re.compile(rb'"(?:_sd|\.\.\.")')  # any key or text that begins like one of RESERVED_KEYS
 _MAY_BE_EMPTY = frozenset({"target"})
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -60,8 +60,7 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """An event that was checked, as the pieces of its record that do not depend on the server."""
 
     before: bytes  # {"action":…,"actor":…
@@ -75,7 +74,8 @@ def timestamp(moment: datetime) -> str:
     """Return RFC 3339 in UTC with six digits and `Z`."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    text = orjson.dumps(moment, option=orjson.OPT_UTC_Z).decode()
+    return text[1:-1] if moment.microsecond else f"{text[1:-2]}.000000Z"
 
 
 def check(event: Event, *, max_detached_bytes: int) -> Claims:
@@ -126,7 +126,7 @@ _SERVER_SHARE = 400  # upper bound of what the server adds: id, kid, ledger, rec
 
 def before_data(action: str, actor: str) -> bytes:
     """Return the bytes of a record that stand before `data`."""
-    return b'{"action":%b,"actor":%b' % (_text(action), _text(actor))
+    return orjson.dumps({"action": action, "actor": actor})[:-1]
 
 
 def after_data(  # noqa: PLR0913 the members of the format, in its order
@@ -146,28 +146,29 @@ def after_data(  # noqa: PLR0913 the members of the format, in its order
     type_name: str,
 ) -> bytes:
     """Return the bytes of a record that stand after `data`; times are texts as `timestamp` makes them."""
-    return (
-        b'%b,"id":"%b"%b%b,"ledger":"%b","occurred_at":"%b","outcome":"%b","recorded_at":"%b","revision":%d,'
-        b'"severity":"%b","source":%b,"target":%b,"type":"%b","v":1}'
-    ) % (
-        b"" if event_id is None else b',"event_id":' + _text(event_id),
-        entry_id.encode(),
-        b"" if ip is None else b',"ip":"%b"' % ip.encode(),
-        b"" if kid is None else b',"kid":"%b"' % kid.encode(),
-        ledger.encode(),
-        occurred_at.encode(),
-        outcome.encode(),
-        recorded_at.encode(),
-        revision,
-        severity.encode(),
-        _text(source),
-        _text(target),
-        type_name.encode(),
-    )
+    members: dict[str, str | int] = {} if event_id is None else {"event_id": event_id}
+    members["id"] = entry_id
+    if ip is not None:
+        members["ip"] = ip
+    if kid is not None:
+        members["kid"] = kid
+    members |= {
+        "ledger": ledger,
+        "occurred_at": occurred_at,
+        "outcome": outcome,
+        "recorded_at": recorded_at,
+        "revision": revision,
+        "severity": severity,
+        "source": source,
+        "target": target,
+        "type": type_name,
+        "v": 1,
+    }
+    return b"," + orjson.dumps(members)[1:]
 
 
 def compose(
-    event: Event, claims: Claims, *, entry_id: UUID, ledger: str, recorded_at: str, kid: str | None, revision: int = 1
+    event: Event, claims: Claims, *, entry_id: str, ledger: str, recorded_at: str, kid: str | None, revision: int = 1
 ) -> bytes:
     """Return the record of a checked event; `kid` names the key that signs it, if one does."""
     return (
@@ -175,7 +176,7 @@ def compose(
         + claims.data
         + after_data(
             event_id=event.event_id,
-            entry_id=str(entry_id),
+            entry_id=entry_id,
             ip=event.ip,
             kid=kid,
             ledger=ledger,
@@ -347,7 +348,7 @@ def _is_canonical_ip(value: str) -> bool:
 
 def _needs_a_walk(data: bytes) -> bool:
     """Tell whether the bytes could hide what only a walk finds: NaN (written as null), reserved keys, deep nesting."""
-    return b"null" in data or b'"_sd' in data or b'"..."' in data or data.count(b"{") + data.count(b"[") > MAX_DEPTH
+    return b"null" in data or _RESERVED.search(data) is not None or data.count(b"{") + data.count(b"[") > MAX_DEPTH
 
 
 def _data_problems(data: object) -> list[Problem]:

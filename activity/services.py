@@ -8,27 +8,21 @@ whole entry that a retry with the same `event_id` finds.
 
 from __future__ import annotations
 
-import os
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from uuid_utils import uuid7
 
 from activity import entries, queries
-from activity.entries import Draft
-from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem, UnknownLogTypeError
+from activity.drafts import EntryKey, draft, seal, without_repeats
+from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem
 from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import DEFAULT, require_pattern
 from activity.queries import ACTIVITY_LEDGER
-from activity.record import SYSTEM_PREFIX, Event, check, compose, shown, timestamp
+from activity.record import SYSTEM_PREFIX, Event, shown
 from signing import jws
 from signing import ledger as ledgers
 from signing.algorithms import ALGORITHMS
@@ -41,21 +35,18 @@ from signing.queries import active_keys, ledger_named
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from activity.drafts import Draft
+    from activity.policies import Policies
     from activity.verification import Report
-    from signing.algorithms import Signer
     from signing.ledger import Appended
     from signing.merkle import Frontier
 
 SYSTEM_SOURCE = "auditlog"
 MAX_EXPLANATION = 2_000  # characters of a description or a reason, so that their entry's data stays in its record
 _SIGNING_ATTEMPTS = 5  # a lone entry holds no lock between two, and keys may rotate in quick succession
-_WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings
-_RUN = 32  # drafts that one thread signs in one go
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a writer gets back. `duplicate`: the event was there already, and this is its first receipt again.
 
     `checkpoint` covers the leaf; it is None inside a caller's transaction, after whose commit it is signed.
@@ -80,19 +71,14 @@ def record_many(events: Sequence[Event], *, ledger: str = ACTIVITY_LEDGER) -> li
     Raises BadEventsError naming every faulty event, EventIdConflictError for an event id that was used for other
     content, LedgerNotFoundError, NoActiveKeyError.
     """
-    problems = [
-        Problem("$.type", f"types {SYSTEM_PREFIX}* are written by this application alone", index)
-        for index, event in enumerate(events)
-        if str(event.type).startswith(SYSTEM_PREFIX)
-    ]
-    if problems:
-        raise BadEventsError(problems)
-    return _record(events, ledger=ledger)
+    opened = _taking_events(ledger)
+    return _store(opened, _prepare(opened, events, _ground()))
 
 
 def record_system(event: Event) -> Receipt:
     """Record what the application itself did, as a type `auditlog.*`, in the caller's transaction."""
-    return _record([event], ledger=ACTIVITY_LEDGER)[0]
+    opened = _taking_events(ACTIVITY_LEDGER)
+    return _store(opened, _prepare(opened, [event], _ground(), system=True))[0]
 
 
 @transaction.atomic
@@ -209,12 +195,75 @@ def _record_log_type(log_type: LogType, step: str, *, by: str, reason: str) -> N
     )
 
 
-def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
-    opened = ledger_named(ledger)
+def _refuse_system_types(events: Sequence[Event]) -> None:
+    problems = [
+        Problem("$.type", f"types {SYSTEM_PREFIX}* are written by this application alone", index)
+        for index, event in enumerate(events)
+        if str(event.type).startswith(SYSTEM_PREFIX)
+    ]
+    if problems:
+        raise BadEventsError(problems)
+
+
+class _Ground(NamedTuple):
+    """What events are prepared with, as it stood when it was read: the log types, and the entry keys by algorithm."""
+
+    policies: Policies
+    keys: dict[str, SigningKey]
+
+
+class _Prepared(NamedTuple):
+    """A batch that waits for its ledger: sealed, but for repeats of an event within it, with the ids of its keys."""
+
+    drafts: list[Draft]
+    slots: list[int]
+    repeats: dict[int, int]
+    key_ids: list[str]
+
+
+def _taking_events(name: str) -> Ledger:
+    opened = ledger_named(name)
     if opened.kind != Ledger.Kind.ACTIVITY:
-        raise BadEventsError([Problem("$.ledger", f"the ledger {ledger} takes no events from writers")])
-    drafts = _drafts(events)
-    slots, repeats = _without_repeats(drafts)
+        raise BadEventsError([Problem("$.ledger", f"the ledger {name} takes no events from writers")])
+    return opened
+
+
+def _ground() -> _Ground:
+    policies = queries.policies()
+    keys = _entry_keys()
+    complete = {*policies.signing_algorithms(), DEFAULT.algorithm} <= keys.keys()
+    return _Ground(policies, keys if complete else _entry_keys(refresh=True))
+
+
+def _entry_keys(*, refresh: bool = False) -> dict[str, SigningKey]:
+    return {key.algorithm: key for key in active_keys(SigningKey.Purpose.ENTRY, refresh=refresh)}
+
+
+def _entry_key(keys: dict[str, SigningKey], algorithm: str) -> EntryKey:
+    key = keys.get(algorithm)
+    if key is None:
+        raise NoActiveKeyError(f"no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}")
+    return EntryKey(key.id, jws.protected(algorithm, key.id), PROVIDERS[key.provider].signer(key))
+
+
+def _prepare(ledger: Ledger, events: Sequence[Event], ground: _Ground, *, system: bool = False) -> _Prepared:
+    """Do all that needs no database."""
+    if not system:
+        _refuse_system_types(events)
+    drafts = draft(
+        events,
+        policies=ground.policies,
+        accept_unknown_types=settings.AUDITLOG_UNKNOWN_TYPES == "accept",
+        max_detached_bytes=settings.AUDITLOG_MAX_DETACHED_BYTES,
+    )
+    slots, repeats = without_repeats(drafts)
+    key_ids = seal([drafts[index] for index in slots], ledger=ledger.name, key_for=partial(_entry_key, ground.keys))
+    return _Prepared(drafts, slots, repeats, key_ids)
+
+
+def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
+    """Store what is new, sign the checkpoint, and return the receipts of all."""
+    drafts, slots, repeats, key_ids = prepared
     receipts: dict[int, Receipt] = {}
     frontier = written = None
     while waiting := [index for index in slots if index not in receipts]:
@@ -222,87 +271,30 @@ def _record(events: Sequence[Event], *, ledger: str) -> list[Receipt]:
             # Leaf and row of one entry are one statement, which is a transaction by itself: two round trips less.
             alone = len(waiting) == 1 and not connection.in_atomic_block
             with nullcontext() if alone else transaction.atomic():
-                first_leaf, frontier = _write(opened, [drafts[index] for index in waiting])
+                first_leaf, frontier = _write(ledger, [drafts[index] for index in waiting], key_ids)
         except IntegrityError as error:
-            known = _first_receipts(opened, drafts, waiting) if _is_known_event_id(error) else {}
+            known = _first_receipts(ledger, drafts, waiting) if _is_known_event_id(error) else {}
             if not known:
                 raise
             receipts |= known
         else:
             written = (waiting, first_leaf)
             break
-    checkpoint = _sign_checkpoint(opened, frontier)
+    checkpoint = _sign_checkpoint(ledger, frontier)
     if written:
         for leaf, index in enumerate(written[0], start=written[1]):
-            receipts[index] = Receipt(str(drafts[index].id), ledger, leaf, drafts[index].leaf_hash, checkpoint)
-    return [_receipt(receipts, repeats, index, checkpoint) for index in range(len(events))]
+            receipts[index] = Receipt(drafts[index].id_text, ledger.name, leaf, drafts[index].leaf_hash, checkpoint)
+    return [_receipt(receipts, repeats, index, checkpoint) for index in range(len(drafts))]
 
 
-def _drafts(events: Sequence[Event]) -> list[Draft]:
-    """Check every event and give it its id and time. Raises with every fault of every event."""
-    policies = queries.policies()
-    accept_unknown = settings.AUDITLOG_UNKNOWN_TYPES == "accept"
-    drafts: list[Draft] = []
-    problems: list[Problem] = []
-    unknown_only = True
-    for index, event in enumerate(events):
-        try:
-            claims = check(event, max_detached_bytes=settings.AUDITLOG_MAX_DETACHED_BYTES)
-        except BadEventsError as error:
-            problems += [replace(problem, index=index) for problem in error.problems]
-            unknown_only = False
-            continue
-        policy = policies.match(event.type)
-        if policy is None and not accept_unknown:
-            problems.append(Problem("$.type", f"no log type matches {event.type}; an administrator adds it", index))
-        entry_id, recorded_at = _identity()
-        policy = policy or DEFAULT
-        drafts.append(
-            Draft(event, claims, entry_id, recorded_at, policy.algorithm if policy.requires_signature else None)
-        )
-    if problems:
-        raise (UnknownLogTypeError if unknown_only else BadEventsError)(problems)
-    return drafts
-
-
-def _identity() -> tuple[UUID, datetime]:
-    """Return a UUIDv7 and the time that its milliseconds name, in microseconds as the clock has them."""
-    entry_id = UUID(int=uuid7().int)
-    milliseconds = entry_id.int >> 80
-    microseconds = min(max(time.time_ns() // 1000, milliseconds * 1000), milliseconds * 1000 + 999)
-    return entry_id, _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]]:
-    """Return the indexes to write, and for an event that a batch holds twice the index of its first occurrence."""
-    first: dict[tuple[str, str], int] = {}
-    slots: list[int] = []
-    repeats: dict[int, int] = {}
-    conflicts: list[Problem] = []
-    for index, draft in enumerate(drafts):
-        event_id = draft.event.event_id
-        place = (shown(draft.event.source), shown(event_id or ""))  # as the database compares them
-        earlier = index if event_id is None else first.setdefault(place, index)
-        if earlier == index:
-            slots.append(index)
-        elif drafts[earlier].claims.digest == draft.claims.digest:
-            repeats[index] = earlier
-        else:
-            conflicts.append(
-                Problem("$.event_id", f"{event_id!r} is also event {earlier} of this batch, with other content", index)
-            )
-    if conflicts:
-        raise EventIdConflictError(conflicts)
-    return slots, repeats
-
-
-def _write(ledger: Ledger, drafts: Sequence[Draft]) -> tuple[int, Frontier]:
-    """Seal the drafts, append their leaves and store their rows, in the caller's transaction if there are several."""
-    for attempt in range(_SIGNING_ATTEMPTS):
-        # None: a rotation came between signing and locking. In a transaction the head is ours then, so its keys hold.
-        appended = _append(ledger, drafts, _seal(ledger, drafts, refresh=attempt > 0))
+def _write(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str]) -> tuple[int, Frontier]:
+    """Append the drafts' leaves and store their rows, in the caller's transaction if there are several."""
+    for _ in range(_SIGNING_ATTEMPTS):
+        appended = _append(ledger, drafts, key_ids)
         if appended is not None:
             break
+        # A rotation came between signing and locking. In a transaction the head is ours now, so its keys hold.
+        key_ids = seal(drafts, ledger=ledger.name, key_for=partial(_entry_key, _entry_keys(refresh=True)))
     else:
         raise NoActiveKeyError("the entry keys changed again and again while events were signed; try again")
     if len(drafts) > 1:
@@ -314,47 +306,7 @@ def _append(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str]) -> Appe
     """Append the leaves; a single entry's row goes with its leaf."""
     if len(drafts) == 1:
         return entries.append_and_insert(ledger, drafts[0], key_ids)
-    return ledgers.append(ledger, [draft.leaf_hash for draft in drafts], key_ids=key_ids)
-
-
-def _seal(ledger: Ledger, drafts: Sequence[Draft], *, refresh: bool = False) -> list[str]:
-    """Compose, hash and sign each draft's record with the active key of its algorithm; return the keys used."""
-    algorithms = {draft.algorithm for draft in drafts if draft.algorithm is not None}
-    signers = {algorithm: _signer(algorithm, refresh=refresh) for algorithm in algorithms}
-    for draft in drafts:
-        draft.key_id = None if draft.algorithm is None else signers[draft.algorithm][0]
-        draft.record = compose(
-            draft.event,
-            draft.claims,
-            entry_id=draft.id,
-            ledger=ledger.name,
-            recorded_at=timestamp(draft.recorded_at),
-            kid=draft.key_id,
-        )
-        draft.leaf_hash = leaf_hash(draft.record)
-
-    def sign(run: Sequence[Draft]) -> None:
-        for draft in run:
-            if draft.algorithm is not None:
-                _, header, signer = signers[draft.algorithm]
-                draft.signature = signer(jws.signing_input(header, draft.record))
-
-    if signers and len(drafts) >= _WORTH_THREADS:
-        # Signing lets other threads run, so it takes as many processors as there are.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            runs = (drafts[first : first + _RUN] for first in range(0, len(drafts), _RUN))
-            list(threads.map(sign, runs))
-    else:
-        sign(drafts)
-    return [key_id for key_id, _, _ in signers.values()]
-
-
-def _signer(algorithm: str, *, refresh: bool) -> tuple[str, bytes, Signer]:
-    for fresh in (False, True):
-        for key in active_keys(SigningKey.Purpose.ENTRY, refresh=refresh or fresh):
-            if key.algorithm == algorithm:
-                return key.id, jws.protected(algorithm, key.id), PROVIDERS[key.provider].signer(key)
-    raise NoActiveKeyError(f"no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}")
+    return ledgers.append(ledger, [one.leaf_hash for one in drafts], key_ids=key_ids)
 
 
 def _is_known_event_id(error: IntegrityError) -> bool:
@@ -395,6 +347,6 @@ def _sign_checkpoint(ledger: Ledger, frontier: Frontier | None) -> str | None:
 
 def _receipt(receipts: dict[int, Receipt], repeats: dict[int, int], index: int, checkpoint: str | None) -> Receipt:
     if index in repeats:
-        return replace(receipts[repeats[index]], checkpoint=checkpoint, duplicate=True)
+        return receipts[repeats[index]]._replace(checkpoint=checkpoint, duplicate=True)
     receipt = receipts[index]
-    return replace(receipt, checkpoint=checkpoint) if receipt.duplicate else receipt
+    return receipt._replace(checkpoint=checkpoint) if receipt.duplicate else receipt

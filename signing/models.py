@@ -122,6 +122,7 @@ class LedgerCheckpoint(models.Model):
     size = models.BigIntegerField()
     root = models.BinaryField()
     note = models.TextField()
+    key_ids = ArrayField(models.CharField(max_length=100))  # that signed it, sorted
     signed_at = models.DateTimeField(db_default=Now())
 
     class Meta:

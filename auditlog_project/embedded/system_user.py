@@ -14,7 +14,14 @@ from pathlib import Path
 from .errors import EmbeddedError, UnreachableStateError
 
 # A server inherits nothing of our environment: it holds secrets.
-CLEAN_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+CLEAN_ENVIRONMENT = {
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TOP_PAD_": "16777216",
+    "PATH": "/usr/bin:/bin",
+    "LC_ALL": "C",
+    "TZ": "UTC",
+}
 _ATTEMPTS = 5
 
 

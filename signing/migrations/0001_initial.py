@@ -83,6 +83,10 @@ class Migration(migrations.Migration):
                 ("size", models.BigIntegerField()),
                 ("root", models.BinaryField()),
                 ("note", models.TextField()),
+                (
+                    "key_ids",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), size=None),
+                ),
                 ("signed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 (
                     "ledger",

@@ -24,7 +24,7 @@ SENT = {"type": "auth.login", "action": "login", "actor": "ada", "occurred_at": 
 def record_of(event: Event, *, ledger: str = "activity", kid: str | None = "entry-ed25519-0123456789ab") -> bytes:
     claims = check(event, max_detached_bytes=MIB)
     recorded_at = timestamp(datetime(2026, 11, 23, 5, 41, tzinfo=UTC))
-    return compose(event, claims, entry_id=ID, ledger=ledger, recorded_at=recorded_at, kid=kid)
+    return compose(event, claims, entry_id=str(ID), ledger=ledger, recorded_at=recorded_at, kid=kid)
 
 
 def faults(event: Event) -> list[tuple[str, str]]:

@@ -200,7 +200,7 @@ $$;
 -- one that other keys signed: what an old and a new key signed together is the only bridge from the one to the other.
 -- Returns no row, having kept nothing, unless exactly the active checkpoint keys signed: the caller signs anew.
 CREATE FUNCTION public.checkpoint_store(
-    for_ledger smallint, at_size bigint, tree_root bytea, signed_note text, key_ids text[])
+    for_ledger smallint, at_size bigint, tree_root bytea, signed_note text, signed_by text[])
 RETURNS TABLE (size bigint, note text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -211,7 +211,7 @@ BEGIN
         OR octet_length(tree_root) <> 32 OR octet_length(signed_note) > 65536 THEN
         RAISE EXCEPTION 'AL004: the ledger has not reached the size of this checkpoint' USING ERRCODE = 'AL004';
     END IF;
-    IF key_ids IS DISTINCT FROM ARRAY(SELECT k.id::text FROM public.signing_keys k
+    IF signed_by IS DISTINCT FROM ARRAY(SELECT k.id::text FROM public.signing_keys k
             WHERE k.purpose = 'checkpoint' AND k.state = 'active' ORDER BY k.id COLLATE "C") THEN
         RETURN;
     END IF;
@@ -225,15 +225,13 @@ BEGIN
     END IF;
     SELECT c.signed_at INTO kept_before FROM public.ledger_checkpoints c
         WHERE c.ledger_id = for_ledger AND c.size < newest.size ORDER BY c.size DESC LIMIT 1;
-    IF newest.size = at_size OR (kept_before > clock_timestamp() - interval '1 minute'
-            -- A signature line begins with the key's id: compared are its first 30 bits.
-            AND ARRAY(SELECT line[1] FROM regexp_matches(newest.note, '\n\u2014 [^ ]+ ([^ ]{5})', 'g') line)
-              = ARRAY(SELECT line[1] FROM regexp_matches(signed_note, '\n\u2014 [^ ]+ ([^ ]{5})', 'g') line)) THEN
-        UPDATE public.ledger_checkpoints c SET size = at_size, root = tree_root, note = signed_note, signed_at = clock_timestamp()
+    IF newest.size = at_size OR (kept_before > clock_timestamp() - interval '1 minute' AND newest.key_ids::text[] = signed_by) THEN
+        UPDATE public.ledger_checkpoints c
+            SET size = at_size, root = tree_root, note = signed_note, key_ids = signed_by, signed_at = clock_timestamp()
             WHERE c.ledger_id = for_ledger AND c.size = newest.size;
     ELSE
-        INSERT INTO public.ledger_checkpoints (ledger_id, size, root, note, signed_at)
-            VALUES (for_ledger, at_size, tree_root, signed_note, clock_timestamp()) ON CONFLICT DO NOTHING;
+        INSERT INTO public.ledger_checkpoints (ledger_id, size, root, note, key_ids, signed_at)
+            VALUES (for_ledger, at_size, tree_root, signed_note, signed_by, clock_timestamp()) ON CONFLICT DO NOTHING;
     END IF;
     RETURN QUERY SELECT at_size, signed_note;
 END;

@@ -1,0 +1,151 @@
+"""Entries in the making: events checked, given their id and time, composed, hashed and signed. Pure: nothing is stored.
+
+All of it happens before the ledger is locked, so that no slow key holds the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from uuid_utils import uuid7
+
+from activity.errors import BadEventsError, EventIdConflictError, Problem, UnknownLogTypeError
+from activity.policies import DEFAULT
+from activity.record import check, compose, shown, timestamp
+from signing import jws
+from signing.merkle import leaf_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from activity.policies import Policies
+    from activity.record import Claims, Event
+    from signing.algorithms import Signer
+
+_WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings
+_RUN = 32  # drafts that one thread signs in one go
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EntryKey(NamedTuple):
+    """What signs the entries of one algorithm: the key's id, the protected header of its signatures, its signer."""
+
+    id: str
+    header: bytes
+    signer: Signer
+
+
+@dataclass(slots=True)
+class Draft:
+    """An entry in the making: the event, what the server adds, and the record that follows from both."""
+
+    event: Event
+    claims: Claims
+    id: bytes  # 16 bytes of a UUIDv7
+    recorded_at: datetime
+    algorithm: str | None  # of the key that must sign, or None
+    record: bytes = b""
+    leaf_hash: bytes = b""
+    key_id: str | None = None
+    signature: bytes | None = None
+
+    @property
+    def id_text(self) -> str:
+        """Return the id as records and receipts write it."""
+        text = self.id.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def draft(
+    events: Sequence[Event], *, policies: Policies, accept_unknown_types: bool, max_detached_bytes: int
+) -> list[Draft]:
+    """Check every event and give it its id and time. Raises BadEventsError with every fault of every event."""
+    drafts: list[Draft] = []
+    problems: list[Problem] = []
+    unknown_only = True
+    for index, event in enumerate(events):
+        try:
+            claims = check(event, max_detached_bytes=max_detached_bytes)
+        except BadEventsError as error:
+            problems += [replace(problem, index=index) for problem in error.problems]
+            unknown_only = False
+            continue
+        policy = policies.match(event.type)
+        if policy is None:
+            if not accept_unknown_types:
+                problems.append(Problem("$.type", f"no log type matches {event.type}; an administrator adds it", index))
+            policy = DEFAULT
+        drafts.append(Draft(event, claims, *_identity(), policy.algorithm if policy.requires_signature else None))
+    if problems:
+        raise (UnknownLogTypeError if unknown_only else BadEventsError)(problems)
+    return drafts
+
+
+def _identity() -> tuple[bytes, datetime]:
+    """Return a UUIDv7 and the time that its milliseconds name, in microseconds as the clock has them."""
+    entry_id = uuid7().bytes
+    milliseconds = int.from_bytes(entry_id[:6], "big")
+    microseconds = min(max(time.time_ns() // 1000, milliseconds * 1000), milliseconds * 1000 + 999)
+    return entry_id, _EPOCH + timedelta(microseconds=microseconds)
+
+
+def without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]]:
+    """Return the indexes to write, and for an event that a batch holds twice the index of its first occurrence.
+
+    Raises EventIdConflictError for an event id that stands for two contents.
+    """
+    first: dict[tuple[str, str], int] = {}
+    slots: list[int] = []
+    repeats: dict[int, int] = {}
+    conflicts: list[Problem] = []
+    for index, one in enumerate(drafts):
+        event_id = one.event.event_id
+        place = (shown(one.event.source), shown(event_id or ""))  # as the database compares them
+        earlier = index if event_id is None else first.setdefault(place, index)
+        if earlier == index:
+            slots.append(index)
+        elif drafts[earlier].claims.digest == one.claims.digest:
+            repeats[index] = earlier
+        else:
+            conflicts.append(
+                Problem("$.event_id", f"{event_id!r} is also event {earlier} of this batch, with other content", index)
+            )
+    if conflicts:
+        raise EventIdConflictError(conflicts)
+    return slots, repeats
+
+
+def seal(drafts: Sequence[Draft], *, ledger: str, key_for: Callable[[str], EntryKey]) -> list[str]:
+    """Compose, hash and sign each draft's record with the key of its algorithm; return the ids of the keys used."""
+    used = {algorithm: key_for(algorithm) for algorithm in {one.algorithm for one in drafts} if algorithm is not None}
+    for one in drafts:
+        one.key_id = None if one.algorithm is None else used[one.algorithm].id
+        one.record = compose(
+            one.event,
+            one.claims,
+            entry_id=one.id_text,
+            ledger=ledger,
+            recorded_at=timestamp(one.recorded_at),
+            kid=one.key_id,
+        )
+        one.leaf_hash = leaf_hash(one.record)
+
+    def sign(run: Sequence[Draft]) -> None:
+        for one in run:
+            if one.algorithm is not None:
+                key = used[one.algorithm]
+                one.signature = key.signer(jws.signing_input(key.header, one.record))
+
+    if used and len(drafts) >= _WORTH_THREADS:
+        # Signing lets other threads run, so it takes as many processors as there are.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            runs = (drafts[first : first + _RUN] for first in range(0, len(drafts), _RUN))
+            list(threads.map(sign, runs))
+    else:
+        sign(drafts)
+    return [key.id for key in used.values()]
