@@ -147,7 +147,7 @@ class LedgerCheck:
         self._trust = trust
         base = _base(ledger, self._first)
         findings += _contradictions(ledger, expected, base)
-        self._entries = EntryCheck(ledger.name, trust.ring, _hmac_verifier)
+        self._entries = EntryCheck(ledger.name, trust.ring, hmac_verifier)
         self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), base)
         self.report = Report(ledger.name, since, size, b"")
         self.report.add(findings)
@@ -271,7 +271,8 @@ def verify_log_types(trust: Trust) -> list[Finding]:
     ]
 
 
-def _hmac_verifier(key: RingKey) -> Verifier | None:
+def hmac_verifier(key: RingKey) -> Verifier | None:
+    """Return what checks a symmetric key's signatures, or None once its secret was destroyed."""
     stored = SigningKey.objects.filter(pk=key.id, sealed_private_key__isnull=False).first()
     return None if stored is None else PROVIDERS[stored.provider].verifier(stored)
 

@@ -63,9 +63,9 @@ def tile(ledger: Ledger, level: int, tile_index: int) -> bytes:
     return bytes(row[0]) if row and row[0] is not None else b""
 
 
-def node_reader(ledger: Ledger) -> NodeReader:
-    """Return a reader of the tree's perfect subtrees; it keeps the tiles that it has read."""
-    tiles: dict[tuple[int, int], bytes] = {}
+def node_reader(ledger: Ledger, tiles: dict[tuple[int, int], bytes] | None = None) -> NodeReader:
+    """Return a reader of the tree's perfect subtrees; it keeps in `tiles`, by level and index, what it has read."""
+    tiles = {} if tiles is None else tiles
 
     def node_at(height: int, index: int) -> bytes:
         level, rest = divmod(height, TILE_HEIGHT)
