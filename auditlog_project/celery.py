@@ -6,13 +6,22 @@ Worker and beat refuse to start in a posture in which the guards of the database
 import os
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, setup_logging, worker_init
+from django_structlog.celery.signals import bind_extra_task_metadata, modify_context_before_task_publish
+from django_structlog.celery.steps import DjangoStructLogInitStep
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditlog_project.settings")
 
 app = Celery("auditlog")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+# What a message says besides its arguments: ids that tie log lines together. Nobody's name or address rides along, and
+# of a forged message nothing else is believed.
+_TIES = ("request_id", "task_id", "parent_task_id")
+_LONGEST_ID = 64
 
 
 def refuse_weak_posture(**_: object) -> None:
@@ -27,3 +36,25 @@ def refuse_weak_posture(**_: object) -> None:
 
 worker_init.connect(refuse_weak_posture)
 beat_init.connect(refuse_weak_posture)
+
+
+def keep_logging(**_: object) -> None:
+    """Leave logging as LOGGING says: Celery configures its own only where nobody listens to this signal."""
+
+
+def send_ids_alone(context: dict[str, object], **_: object) -> None:
+    """Take everything but ids out of what goes to the broker."""
+    for name in context.keys() - set(_TIES):
+        del context[name]
+
+
+def bind_ids_alone(**_: object) -> None:
+    """Keep nothing but ids of what came with a message."""
+    ids = {name: value for name, value in get_contextvars().items() if name in _TIES and isinstance(value, str)}
+    clear_contextvars()
+    bind_contextvars(**{name: value[:_LONGEST_ID] for name, value in ids.items()})
+
+
+setup_logging.connect(keep_logging)
+modify_context_before_task_publish.connect(send_ids_alone)
+bind_extra_task_metadata.connect(bind_ids_alone)

@@ -11,10 +11,12 @@ DATABASE_ADMIN_URL is read by `setup_database` alone and never enters the settin
 Wrong values are found by the system checks of auditlog_project/checks.py.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from auditlog_project.environment_values import celery_url, database, env, required
+from auditlog_project.log_format import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -30,6 +32,7 @@ INSTALLED_APPS = [
     "activity",
     "signing",
     "rest_framework",
+    "django_structlog",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -38,7 +41,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "auditlog_project.request_logs.RequestLogs",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -139,8 +144,10 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+# WhiteNoise serves them from where the packages have them: nothing to collect, nothing to configure in a proxy.
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # The way from the browser is TLS, unless DEBUG says that this is somebody's desk. A proxy that ends TLS must set the
 # header itself and drop the client's.
@@ -173,12 +180,11 @@ AUDITLOG_UNKNOWN_TYPES = env.str("AUDITLOG_UNKNOWN_TYPES", default="accept")
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
 
-# Events and statements carry what people did: SQL with its parameters is never logged, whatever DEBUG says.
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django.db.backends": {"level": "INFO"}, "django.db.backends.schema": {"level": "WARNING"}},
-}
+# One JSON object a line, readable text under DEBUG: log_format.py says what a line never holds.
+LOGGING = logging_config(readable=DEBUG)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it would believe X-Forwarded-For; request_logs.py binds the peer's
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # one line a request: the one that says how it ended
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_FAILURE_LOG_LEVEL = logging.ERROR

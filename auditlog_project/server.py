@@ -1,0 +1,30 @@
+"""What gunicorn is started with: `gunicorn -c python:auditlog_project.server`. Options of the command line win.
+
+Each request is one line of request_logs.py, so gunicorn keeps no access log of its own.
+"""
+
+from __future__ import annotations
+
+from logging.config import dictConfig
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from auditlog_project.settings import LOGGING
+
+
+class LinesLikeOurs(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, in the form of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        """Put our handlers in place of gunicorn's."""
+        super().setup(cfg)
+        dictConfig(LOGGING)
+
+
+wsgi_app = "auditlog_project.wsgi"
+logger_class = LinesLikeOurs
+workers = 2
+threads = 4
+timeout = 120  # seconds in which a worker must show that it lives
+graceful_timeout = 20  # seconds for answers under way when the server stops
