@@ -88,3 +88,23 @@ class AuthorityError(ActivityError):
 
 class TooMuchError(ActivityError):
     """More was sent than is taken at once."""
+
+
+class BadQueryError(ActivityError):
+    """A query holds parameters that are unknown or wrong; `problems` names every one by its name."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.path} {problem.reason}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+class TamperedEntryError(ActivityError):
+    """The entry was changed or is missing, and AUDITLOG_ON_TAMPERED is `block`."""
+
+
+class UnsignedEntryError(ActivityError):
+    """The entry carries no signature that an outsider could verify."""
+
+
+class UncoveredEntryError(ActivityError):
+    """The entry is under no signed checkpoint yet; the next append or beat signs one."""

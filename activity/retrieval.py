@@ -22,13 +22,14 @@ from django.conf import settings
 from django.db import connection
 
 from activity.entry_check import EntryCheck, Row
+from activity.errors import UncoveredEntryError
 from activity.record import timestamp
 from activity.verification import hmac_verifier
 from signing import trust
 from signing.errors import BadCheckpointError, BadProofError, DistrustedCheckpointError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, inclusion_proof, verify_inclusion
 from signing.models import LedgerHead
-from signing.queries import latest_checkpoint, node_reader, tile
+from signing.queries import latest_checkpoint, node_reader, prove_inclusion, tile
 from signing.verdicts import ALARMS, Finding, Verdict
 from signing.verification import KEYS_LEDGER, verify_keys
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 _KEPT_TILES = 512  # of 8 KiB
 _KEPT_SIGNATURES = 65_536  # of 32 bytes
-_UNCOVERED = "it is under no signed checkpoint yet; the next append or beat signs one"
+UNCOVERED = "it is under no signed checkpoint yet; the next append or beat signs one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,22 @@ def check_entries(entries: Sequence[ActivityLog]) -> list[Checked]:
     # After the entries were read: a checkpoint that covers them is signed a moment after they are committed.
     trees = {ledger.pk: _Tree(ledger, ground) for ledger in {entry.ledger for entry in entries}}
     return [_checked(entry, trees[entry.ledger_id], ground) for entry in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That an entry is in its ledger: the sibling hashes of its leaf, leaf first, and the checkpoint's note."""
+
+    hashes: list[bytes]
+    checkpoint: str
+
+
+def prove(entry: ActivityLog) -> Proof:
+    """Return the proof of an entry under the newest checkpoint of its ledger. Raises UncoveredEntryError."""
+    newest = latest_checkpoint(entry.ledger)
+    if newest is None or entry.leaf_index >= newest.size:
+        raise UncoveredEntryError(f"the entry {entry.pk}: {UNCOVERED}")
+    return Proof(prove_inclusion(entry.ledger, entry.leaf_index, newest.size), newest.note)
 
 
 def _checked(entry: ActivityLog, tree: _Tree, ground: _Ground) -> Checked:
@@ -173,7 +190,7 @@ class _Tree:
         if isinstance(self._head, Finding):
             return self._head
         if row.leaf_index >= self._head.size:
-            return Finding(self.ledger.name, row.leaf_index, Verdict.CANNOT_TELL, _UNCOVERED)
+            return Finding(self.ledger.name, row.leaf_index, Verdict.CANNOT_TELL, UNCOVERED)
         index, place = divmod(row.leaf_index, TILE_WIDTH)
         if index not in self._tiles:
             self._tiles[index] = self._ground.tiles.get((self.ledger.pk, index)) or self._proved(index, self._head)

@@ -2,9 +2,13 @@
 
 from django.urls import path
 
-from activity.api.writing import WriteLogs, WriteLogsBulk
+from activity.api.reading import LogEntry, LogEntryProof, Logs, LogTypes
+from activity.api.writing import WriteLogsBulk
 
 urlpatterns = [
-    path("logs", WriteLogs.as_view()),
+    path("logs", Logs.as_view()),
     path("logs/bulk", WriteLogsBulk.as_view()),
+    path("logs/<uuid:entry_id>", LogEntry.as_view()),
+    path("logs/<uuid:entry_id>/proof", LogEntryProof.as_view()),
+    path("log-types", LogTypes.as_view()),
 ]

@@ -37,6 +37,10 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.LogTypeError: (400, "bad-log-type"),
     activity.AuthorityError: (400, "bad-right"),
     activity.TooMuchError: (413, "too-much"),
+    activity.BadQueryError: (400, "bad-query"),
+    activity.TamperedEntryError: (409, "entry-tampered"),
+    activity.UnsignedEntryError: (404, "entry-unsigned"),
+    activity.UncoveredEntryError: (503, "no-checkpoint-yet"),
     signing.LedgerNotFoundError: (404, "ledger-not-found"),
     signing.KeyNotFoundError: (404, "key-not-found"),
     signing.NoActiveKeyError: (503, "no-active-key"),
@@ -109,6 +113,8 @@ def _errors(error: Exception) -> list[dict[str, object]]:
         return [{"index": one.index, "path": one.path, "reason": one.reason} for one in error.problems]
     if isinstance(error, activity.BadUnitsError):
         return [{error.unit: one.number, "path": one.path, "reason": one.reason} for one in error.faults]
+    if isinstance(error, activity.BadQueryError):
+        return [{"parameter": one.path, "reason": one.reason} for one in error.problems]
     if isinstance(error, activity.BadJsonError):
         return [{"path": error.path, "reason": error.reason}]
     return []

@@ -1,6 +1,7 @@
 """System checks of settings and posture, with ids `auditlog.E0xx` and `auditlog.W0xx`.
 
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
+    E005 AUDITLOG_ON_TAMPERED
     E01x to E05x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
@@ -35,6 +36,9 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         text = f"AUDITLOG_MAX_DETACHED_BYTES is {settings.AUDITLOG_MAX_DETACHED_BYTES}."
         hint = f"Set it to a number of bytes from 0 to {_LARGEST_DETACHED_BYTES}."
         problems.append(Error(text, hint=hint, id="auditlog.E003"))
+    if settings.AUDITLOG_ON_TAMPERED not in {"flag", "block"}:
+        text = f"AUDITLOG_ON_TAMPERED is {settings.AUDITLOG_ON_TAMPERED!r}."
+        problems.append(Error(text, hint='Set it to "flag" or "block".', id="auditlog.E005"))
     return problems
 
 

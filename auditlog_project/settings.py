@@ -137,7 +137,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_THROTTLE_RATES": {"user": "6000/min", "anon": "60/min"},
     "EXCEPTION_HANDLER": "auditlog_project.api_errors.handle",
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["activity.api.rendering.JsonRenderer"],
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter of ours
 }
 
 LANGUAGE_CODE = "en"
@@ -177,6 +178,8 @@ AUDITLOG_TRUST_FILE = env.str(
 )
 # Events of a type that no log type matches: "accept" under the default policy, or "refuse".
 AUDITLOG_UNKNOWN_TYPES = env.str("AUDITLOG_UNKNOWN_TYPES", default="accept")
+# Entries that were tampered with: "flag" serves them with their verdict, "block" only says which they are.
+AUDITLOG_ON_TAMPERED = env.str("AUDITLOG_ON_TAMPERED", default="flag")
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
 

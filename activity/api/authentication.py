@@ -73,3 +73,26 @@ class MayWrite(BasePermission):
         """Tell whether there is a ledger to write."""
         del view
         return bool(access_of(request).writable)
+
+
+class MayRead(BasePermission):
+    """Whoever may read at least one ledger; the view looks at which."""
+
+    message = "this needs an API key with the scope logs:read, or a role that reads and a granted ledger"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Tell whether there is a ledger to read."""
+        del view
+        return bool(access_of(request).readable)
+
+
+class MayReadOrWrite(BasePermission):
+    """Whoever may read or write a ledger."""
+
+    message = "this needs an API key, or a role and a granted ledger"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Tell whether there is a ledger to read or write."""
+        del view
+        may = access_of(request)
+        return bool(may.readable or may.writable)

@@ -105,6 +105,7 @@ def test_error_pages_show_no_secret_and_no_address() -> None:
         ({"AUDITLOG_MASTER_KEY": "", "AUDITLOG_MASTER_KEY_FILE": "/nonexistent"}, "auditlog.E001"),
         ({"AUDITLOG_UNKNOWN_TYPES": "maybe"}, "auditlog.E002"),
         ({"AUDITLOG_MAX_DETACHED_BYTES": -1}, "auditlog.E003"),
+        ({"AUDITLOG_ON_TAMPERED": "hide"}, "auditlog.E005"),
     ],
 )
 def test_a_wrong_setting_is_found_by_a_check_with_a_hint(wrong: dict[str, object], check_id: str) -> None:

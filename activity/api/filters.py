@@ -1,0 +1,162 @@
+"""The query of `GET /api/v1/logs`, from its parameters to a Search. Every unknown or wrong one is named.
+
+ledger=NAME                              one of those that the sender may read; without it all of them
+type= actor= action= target= outcome= severity= source= ip= leaf_index=      exactly this
+event_id=                                exactly this, with source
+occurred_from= occurred_to= recorded_from= recorded_to=     RFC 3339; from inclusive, to exclusive
+data.PATH=TEXT                           within a time range with both ends; data.user.roles.0=admin
+order=-id|id|-occurred_at|occurred_at    -id: the last recorded first
+limit=1..1000   cursor=…                 the page after the one that gave the cursor, of the same query
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.core import signing as tokens
+
+from activity.errors import BadQueryError, Problem
+from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, parse_timestamp
+from activity.search import EQUAL, ORDERS, Place, Search
+from signing.errors import LedgerNotFoundError
+from signing.queries import ledger_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.http import QueryDict
+
+MAX_LIMIT = 1_000
+TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
+_PAGING = ("order", "limit", "cursor")
+_DATA = "data."
+_SALT = "activity.api.filters.cursor"
+_MAX_LEAF = 2**63 - 1
+
+
+def search_of(query: QueryDict, readable: Iterable[str]) -> Search:
+    """Return what a query asks for. Raises BadQueryError naming every fault, LedgerNotFoundError."""
+    problems: list[Problem] = []
+    said: dict[str, Any] = {"equal": {}, "data": {}}
+    for name in query:
+        values = query.getlist(name)
+        try:
+            _take(said, name, values)
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))
+    if problems:
+        raise BadQueryError(problems)
+    named = said.pop("ledger", None)
+    cursor = said.pop("cursor", None)
+    names = sorted(readable) if named is None else [named]
+    if not set(names) <= set(readable):
+        # The same answer whether there is such a ledger or not.
+        raise LedgerNotFoundError(f"there is no ledger {named!r} that you may read")
+    search = Search(ledgers=[ledger_named(name) for name in names], **said)
+    if "event_id" in search.equal and "source" not in search.equal:
+        raise BadQueryError([Problem("event_id", "is a source's own: give the source too")])
+    if search.data and not search.has_time_range:
+        raise BadQueryError([Problem("data", "needs a range: occurred_from and occurred_to, or the two of recorded")])
+    return search if cursor is None else _after(search, cursor)
+
+
+def cursor_of(search: Search, place: Place) -> str:
+    """Return the cursor of the next page: sealed, and good for this query only."""
+    said = [place.occurred_at.isoformat(), str(place.id), _meaning(search)]
+    return tokens.dumps(said, salt=_SALT, compress=True)
+
+
+def _after(search: Search, cursor: str) -> Search:
+    try:
+        occurred_at, entry_id, meaning = tokens.loads(cursor, salt=_SALT)
+    except tokens.BadSignature:
+        raise BadQueryError([Problem("cursor", "is not one that this server gave")]) from None
+    if meaning != _meaning(search):
+        raise BadQueryError([Problem("cursor", "belongs to another query; begin again without it")])
+    return replace(search, after=Place(datetime.fromisoformat(occurred_at), UUID(entry_id)))
+
+
+def _meaning(search: Search) -> str:
+    asked = (
+        [ledger.name for ledger in search.ledgers],
+        sorted(search.equal.items()),
+        sorted(search.data.items()),
+        [str(getattr(search, name)) for name in TIMES],
+        search.order,
+    )
+    return repr(asked)
+
+
+def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
+    """Add one parameter. Raises ValueError with what is wrong with it."""
+    if len(values) > 1:
+        raise ValueError("is given more than once")
+    (text,) = values
+    if "\0" in text:
+        raise ValueError("U+0000 stands as U+2400 in what can be searched")
+    if name.startswith(_DATA):
+        said["data"][tuple(name.removeprefix(_DATA).split("."))] = text
+    elif name in EQUAL:
+        said["equal"][name] = _EQUAL.get(name, _text(name))(text)
+    elif name in TIMES:
+        said[name] = parse_timestamp(text)
+    elif name in (*_PAGING, "ledger"):
+        said[name] = _REST[name](text)
+    else:
+        raise ValueError(
+            f"there is no such parameter; there are: ledger, {', '.join((*EQUAL, *TIMES, *_PAGING))}, data.…"
+        )
+
+
+def _text(name: str) -> Callable[[str], str]:
+    def take(text: str) -> str:
+        if len(text) > MAX_CHARACTERS[name]:
+            raise ValueError(f"longer than the {MAX_CHARACTERS[name]} characters that there can be")
+        return text
+
+    return take
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def take(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return take
+
+
+def _number(lowest: int, highest: int) -> Callable[[str], int]:
+    def take(text: str) -> int:
+        if not (
+            text.isascii() and text.isdigit() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest
+        ):
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return take
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None
+
+
+_EQUAL: dict[str, Callable[[str], Any]] = {
+    "outcome": _one_of(*OUTCOMES),
+    "severity": _one_of(*SEVERITIES),
+    "ip": _ip,
+    "leaf_index": _number(0, _MAX_LEAF),
+}
+_REST: dict[str, Callable[[str], Any]] = {
+    "order": _one_of(*ORDERS),
+    "limit": _number(1, MAX_LIMIT),
+    "cursor": str,
+    "ledger": str,
+}

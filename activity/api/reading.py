@@ -1,0 +1,185 @@
+"""`GET /api/v1/logs`, `/logs/{id}`, `/logs/{id}/proof`, `/log-types`: entries with what can be said of them now.
+
+AUDITLOG_ON_TAMPERED=flag    a tampered entry is served as it is, with its verdict
+AUDITLOG_ON_TAMPERED=block   only its id, ledger, leaf index and verdict are; alone it is a 409
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from activity import queries, retrieval, search
+from activity.api import filters
+from activity.api.authentication import MayRead, MayReadOrWrite, MayWrite, access_of
+from activity.api.writing import WriteLogs
+from activity.errors import BadQueryError, Problem, TamperedEntryError, UnsignedEntryError
+from activity.models import ActivityLog, LogType
+from activity.retrieval import Checked
+from signing import tlog_proof
+from signing.algorithms import ALGORITHMS
+from signing.checkpoint import parse
+from signing.jws import base64url
+from signing.merkle import leaf_hash
+from signing.verdicts import ALARMS
+
+JOSE, TLOG_PROOF = "application/jose", "text/plain; charset=utf-8"
+
+
+class Logs(WriteLogs):
+    """Find entries (GET), or record them (POST)."""
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Return who may do what the request asks for."""
+        return [MayRead() if self.request.method in SAFE_METHODS else MayWrite()]
+
+    def get(self, request: Request) -> Response:
+        """Answer with a page of entries, and with a cursor if there may be more."""
+        asked = filters.search_of(request.query_params, access_of(request).readable)
+        page = search.find(asked)
+        said: dict[str, Any] = {
+            "entries": [_listed(checked) for checked in retrieval.check_entries(page.entries)],
+            "next": None if page.next is None else filters.cursor_of(asked, page.next),
+        }
+        if page.scanned is not None:
+            said["scanned"] = page.scanned
+        return Response(said)
+
+
+class LogEntry(APIView):
+    """One entry."""
+
+    permission_classes = (MayRead,)
+
+    def get(self, request: Request, entry_id: UUID) -> HttpResponse:
+        """Answer with the entry, its record and signature; with `?format=jws` as a compact JWS."""
+        form = _format(request, "json", "jws")
+        checked = _found(request, entry_id)
+        return Response(_whole(checked)) if form == "json" else _jws(checked.entry)
+
+
+class LogEntryProof(APIView):
+    """The proof that an entry is in its ledger."""
+
+    permission_classes = (MayRead,)
+
+    def get(self, request: Request, entry_id: UUID) -> HttpResponse:
+        """Answer with the inclusion proof under the newest checkpoint; with `?format=tlog-proof` as C2SP's file."""
+        form = _format(request, "json", "tlog-proof")
+        entry = _found(request, entry_id).entry
+        proof = retrieval.prove(entry)
+        if form == "tlog-proof":
+            text = tlog_proof.format(entry.leaf_index, proof.hashes, proof.checkpoint)
+            return HttpResponse(text, content_type=TLOG_PROOF)
+        head = parse(proof.checkpoint).checkpoint
+        return Response(
+            {
+                "id": str(entry.id),
+                "ledger": entry.ledger.name,
+                "leaf_index": entry.leaf_index,
+                "leaf_hash": leaf_hash(bytes(entry.record)).hex(),
+                "tree_size": head.size,
+                "root": head.root.hex(),
+                "hashes": [one.hex() for one in proof.hashes],
+                "checkpoint": proof.checkpoint,
+            }
+        )
+
+
+class LogTypes(APIView):
+    """The log types."""
+
+    permission_classes = (MayReadOrWrite,)
+
+    def get(self, request: Request) -> Response:
+        """Answer with all of them; the longest pattern that matches a type counts."""
+        del request
+        return Response({"log_types": [queries.log_type_facts(one) for one in LogType.objects.order_by("pattern")]})
+
+
+def _format(request: Request, *known: str) -> str:
+    problems = [
+        Problem(name, "there is no such parameter; there is: format")
+        for name in request.query_params
+        if name != "format"
+    ]
+    form = request.query_params.get("format", known[0])
+    if form not in known:
+        problems.append(Problem("format", f"must be one of {', '.join(known)}"))
+    if problems:
+        raise BadQueryError(problems)
+    return form
+
+
+def _found(request: Request, entry_id: UUID) -> Checked:
+    entry = ActivityLog.objects.select_related("ledger", "key").filter(pk=entry_id).first()
+    # The same answer whether there is such an entry or not.
+    if entry is None or entry.ledger.name not in access_of(request).readable:
+        raise Http404(f"there is no entry {entry_id} that you may read")
+    (checked,) = retrieval.check_entries([entry])
+    if _is_blocked(checked):
+        raise TamperedEntryError(f"the entry {entry_id} is {checked.verdict}: {'; '.join(checked.reasons)}")
+    return checked
+
+
+def _is_blocked(checked: Checked) -> bool:
+    return checked.verdict in ALARMS and settings.AUDITLOG_ON_TAMPERED == "block"
+
+
+def _listed(checked: Checked) -> dict[str, Any]:
+    entry = checked.entry
+    said: dict[str, Any] = {
+        "id": str(entry.id),
+        "ledger": entry.ledger.name,
+        "leaf_index": entry.leaf_index,
+        "verdict": checked.verdict,
+        "reasons": checked.reasons,
+    }
+    if _is_blocked(checked):
+        return said
+    return said | {
+        "type": entry.type,
+        "action": entry.action,
+        "actor": entry.actor,
+        "target": entry.target,
+        "outcome": entry.outcome,
+        "severity": entry.severity,
+        "source": entry.source,
+        "ip": entry.ip,
+        "event_id": entry.event_id,
+        "occurred_at": entry.occurred_at,
+        "recorded_at": entry.recorded_at,
+        "revision": entry.revision,
+        "locked": entry.locked,
+        "kid": entry.key_id,
+        "data": search.data_of(entry),
+    }
+
+
+def _whole(checked: Checked) -> dict[str, Any]:
+    entry = checked.entry
+    detached, signature = entry.detached_data, entry.signature
+    return _listed(checked) | {
+        "record": base64url(bytes(entry.record)).decode(),
+        "detached_data": None if detached is None else base64url(bytes(detached)).decode(),
+        "signature": None if signature is None else base64url(bytes(signature)).decode(),
+        "leaf_hash": leaf_hash(bytes(entry.record)).hex(),
+    }
+
+
+def _jws(entry: ActivityLog) -> HttpResponse:
+    compact = queries.entry_as_jws(entry)
+    if compact is None:
+        raise UnsignedEntryError(
+            f"the entry {entry.id} is proved by its ledger alone: its log type requires no signature"
+        )
+    if entry.key is not None and not ALGORITHMS[entry.key.algorithm].outsiders_can_verify:
+        raise UnsignedEntryError(f"the entry {entry.id} carries an HMAC, which no outsider can verify")
+    return HttpResponse(compact, content_type=JOSE)

@@ -1,0 +1,185 @@
+"""Finding entries: filters, an order, and a page at a time, so that a page costs the same at any size. Reads only.
+
+A page begins where the one before it ended (keyset), never by counting. Every filter but that on data has an index;
+data is looked through row by row, so it needs a time range and stops after SCANNED rows, saying where to go on.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from django.db import connection, transaction
+from django.db.models import Q
+
+from activity.models import ActivityLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from django.db.models import QuerySet
+
+    from signing.models import Ledger
+
+EQUAL = ("type", "actor", "action", "target", "outcome", "severity", "source", "ip", "event_id", "leaf_index")
+ORDERS = ("-id", "id", "-occurred_at", "occurred_at")  # by id is in the order of recording
+SCANNED = 20_000  # entries that a filter on data looks through at most for one page
+_SCAN = 500  # of them read at once
+_SECONDS = 10  # for which a query may run
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: the last entry looked at."""
+
+    occurred_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to find. `equal` is by column, `data` by path; times are aware, from inclusive, to exclusive."""
+
+    ledgers: Sequence[Ledger]
+    equal: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    occurred_from: datetime | None = None
+    occurred_to: datetime | None = None
+    recorded_from: datetime | None = None
+    recorded_to: datetime | None = None
+    order: str = "-id"
+    after: Place | None = None
+    limit: int = 100
+
+    @property
+    def has_time_range(self) -> bool:
+        """Tell whether both ends of a time are given."""
+        ranges = ((self.occurred_from, self.occurred_to), (self.recorded_from, self.recorded_to))
+        return any(None not in ends for ends in ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries in the order asked for; `next` is None at the end. `scanned` counts what a filter on data looked at."""
+
+    entries: list[ActivityLog]
+    next: Place | None
+    scanned: int | None = None
+
+
+def find(search: Search) -> Page:
+    """Return the page after `search.after`. Raises Django's OperationalError if it takes too long."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", [_SECONDS * 1000])
+        return _scan(search) if search.data else _page(search)
+
+
+def _page(search: Search) -> Page:
+    found = list(islice(_ordered(search, search.after, search.limit + 1), search.limit + 1))
+    entries = found[: search.limit]
+    return Page(entries, _place(entries[-1]) if len(found) > search.limit else None)
+
+
+def _scan(search: Search) -> Page:
+    """Look through entries until the page is full, nothing is left, or SCANNED of them were read."""
+    entries: list[ActivityLog] = []
+    after, scanned = search.after, 0
+    while scanned < SCANNED:
+        read = list(islice(_ordered(search, after, _SCAN), _SCAN))
+        for entry in read:
+            scanned += 1
+            after = _place(entry)
+            if _has_data(entry, search.data):
+                entries.append(entry)
+                if len(entries) == search.limit:
+                    return Page(entries, after, scanned)
+        if len(read) < _SCAN:
+            return Page(entries, None, scanned)
+    return Page(entries, after, scanned)
+
+
+def _ordered(search: Search, after: Place | None, limit: int) -> Iterator[ActivityLog]:
+    """Merge what each ledger gives: one walk along an index for each, however their entries are mixed."""
+    column = search.order.removeprefix("-")
+    key = attrgetter("id") if column == "id" else attrgetter("occurred_at", "id")
+    parts = [_of_ledger(search, ledger, after)[:limit] for ledger in search.ledgers]
+    return heapq.merge(*parts, key=key, reverse=search.order.startswith("-"))
+
+
+def _of_ledger(search: Search, ledger: Ledger, after: Place | None) -> QuerySet[ActivityLog]:
+    wanted = Q(ledger=ledger, **search.equal)
+    if search.occurred_from:
+        wanted &= Q(occurred_at__gte=search.occurred_from)
+    if search.occurred_to:
+        wanted &= Q(occurred_at__lt=search.occurred_to)
+    if search.recorded_from:  # an id begins with the milliseconds of recorded_at, and is what has an index
+        wanted &= Q(recorded_at__gte=search.recorded_from, id__gte=_lowest_id(search.recorded_from))
+    if search.recorded_to:
+        wanted &= Q(recorded_at__lt=search.recorded_to, id__lt=_lowest_id(search.recorded_to, milliseconds_later=1))
+    sign, column = ("-", search.order[1:]) if search.order.startswith("-") else ("", search.order)
+    if after is not None:
+        wanted &= _beyond(after, column, "lt" if sign else "gt")
+    names = [f"{sign}{name}" for name in (("id",) if column == "id" else (column, "id"))]
+    return ActivityLog.objects.filter(wanted).select_related("ledger").order_by(*names)
+
+
+def _beyond(after: Place, column: str, side: str) -> Q:
+    if column == "id":
+        return Q(**{f"id__{side}": after.id})
+    # The first part is what the index is entered with.
+    return Q(**{f"{column}__{side}e": after.occurred_at}) & (
+        Q(**{f"{column}__{side}": after.occurred_at}) | Q(**{f"id__{side}": after.id})
+    )
+
+
+def _lowest_id(moment: datetime, *, milliseconds_later: int = 0) -> UUID:
+    since_1970 = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    milliseconds = (since_1970.days * 86_400 + since_1970.seconds) * 1000 + since_1970.microseconds // 1000
+    return UUID(int=min(max(milliseconds + milliseconds_later, 0), 2**48 - 1) << 80)
+
+
+def _place(entry: ActivityLog) -> Place:
+    return Place(entry.occurred_at, entry.id)
+
+
+def data_of(entry: ActivityLog) -> Any:
+    """Return the data of an entry, detached or not; None if its record, which somebody changed, has none."""
+    try:
+        if entry.detached_data is not None:
+            return orjson.loads(bytes(entry.detached_data))
+        said = orjson.loads(bytes(entry.record))
+    except orjson.JSONDecodeError:
+        return None
+    return said.get("data") if isinstance(said, dict) else None
+
+
+def _has_data(entry: ActivityLog, wanted: Mapping[tuple[str, ...], str]) -> bool:
+    data = data_of(entry)
+    return all(_is(_at(data, path), text) for path, text in wanted.items())
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if isinstance(value, dict):
+            value = value.get(name, _NOTHING)
+        elif isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return _NOTHING
+    return value
+
+
+_NOTHING = object()
+
+
+def _is(value: object, text: str) -> bool:
+    """Tell whether a value is this text, or a number, true, false or null written so."""
+    if value is _NOTHING or isinstance(value, dict | list):
+        return False
+    return value == text if isinstance(value, str) else orjson.dumps(value).decode() == text
