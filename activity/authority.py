@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from rest_framework_api_key.crypto import KeyGenerator
 
@@ -98,6 +99,35 @@ def revoke_grant(*, ledger: str, of: User | Group, by: str, reason: str) -> None
     if not taken:
         raise AuthorityError(f"{of} has no grant on {ledger}")
     _record("ledger-grant.taken", target=ledger, by=by, of=_described(of), reason=reason)
+
+
+@transaction.atomic
+def create_administrator(*, username: str, by: str, reason: str) -> User:
+    """Return a superuser who has no password yet, or makes an earlier one without password lose his one-time links.
+
+    Raises AuthorityError if the name belongs to somebody else.
+    """
+    _require(reason)
+    user = User.objects.filter(username=username).first()
+    if user is not None and (not user.is_superuser or user.has_usable_password() or not user.is_active):
+        raise AuthorityError(f"the account {username} is there already")
+    user = user or User(username=username, is_staff=True, is_superuser=True)
+    user.set_unusable_password()  # another one each time, so that what was signed over the last one is void
+    try:
+        user.full_clean()
+    except ValidationError as error:
+        raise AuthorityError(f"{username!r} is no name for an account: {' '.join(error.messages)}") from error
+    user.save()
+    _record("administrator.made", target=username, by=by, superuser=True, reason=reason)
+    return user
+
+
+@transaction.atomic
+def set_first_password(*, user: User, password: str) -> None:
+    """Give an administrator the password that he chose himself, and record that his one-time link was used."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    record_account(account=user, by=user.get_username(), step="set the first password")
 
 
 def record_account(*, account: User, by: str, step: str) -> None:

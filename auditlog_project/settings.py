@@ -122,6 +122,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds in which a one-time link must be used
 REST_FRAMEWORK = {
     # A view that does not say who may use it serves nobody.
     "DEFAULT_PERMISSION_CLASSES": ["activity.api.authentication.Nobody"],
@@ -153,6 +154,7 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 # The way from the browser is TLS, unless DEBUG says that this is somebody's desk. A proxy that ends TLS must set the
 # header itself and drop the client's.
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_TRANSPORT", default=not DEBUG)
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # load balancers ask without TLS, and learn a word a check
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE_SSL_REDIRECT else 0  # one year
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None

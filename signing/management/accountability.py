@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 def add_accountability(parser: ArgumentParser) -> None:
     """Add --reason and --by."""
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded for ever")
-    parser.add_argument("--by", default=_operator(), metavar="WHO", help="who; recorded for ever (%(default)s)")
+    parser.add_argument("--by", default=operator(), metavar="WHO", help="who; recorded for ever (%(default)s)")
 
 
 def accountable(options: dict[str, Any]) -> dict[str, str]:
@@ -21,7 +21,8 @@ def accountable(options: dict[str, Any]) -> dict[str, str]:
     return {"by": options["by"], "reason": options["reason"]}
 
 
-def _operator() -> str:
+def operator() -> str:
+    """Return the name of the operating-system user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
