@@ -4,6 +4,7 @@ Worker and beat refuse to start in a posture in which the guards of the database
 """
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
@@ -48,11 +49,11 @@ def send_ids_alone(context: dict[str, object], **_: object) -> None:
         del context[name]
 
 
-def bind_ids_alone(**_: object) -> None:
-    """Keep nothing but ids of what came with a message."""
+def bind_ids_alone(task: Any, **_: object) -> None:
+    """Keep nothing but ids of what came with a message, and the task's name."""
     ids = {name: value for name, value in get_contextvars().items() if name in _TIES and isinstance(value, str)}
     clear_contextvars()
-    bind_contextvars(**{name: value[:_LONGEST_ID] for name, value in ids.items()})
+    bind_contextvars(task=task.name, **{name: value[:_LONGEST_ID] for name, value in ids.items()})
 
 
 setup_logging.connect(keep_logging)

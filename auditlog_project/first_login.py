@@ -56,3 +56,7 @@ class FirstLogin(PasswordResetConfirmView):
         """Return the account if it waits for its first password; every other one has its own ways."""
         user: User | None = super().get_user(uidb64)
         return user if user is not None and user.is_active and not user.has_usable_password() else None
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Keep the title where the link is bad."""
+        return {**super().get_context_data(**kwargs), "title": self.title}

@@ -61,6 +61,13 @@ def without_messages(_logger: Any, _name: str, event: EventDict) -> EventDict:
     return event
 
 
+def without_streams(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    """Drop what django-structlog adds for each file that is sent: the request has its line."""
+    if event.get("event") in {"streaming_started", "streaming_finished"}:
+        raise structlog.DropEvent
+    return event
+
+
 def without_quotes(_logger: Any, _name: str, event: EventDict) -> EventDict:
     """Cut what gunicorn quotes of a request, and Celery of a message."""
     if str(event.get("logger")).startswith(_QUOTING):
@@ -97,6 +104,7 @@ def logging_config(*, readable: bool) -> dict[str, Any]:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            without_streams,
             *_COMMON,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -126,6 +134,7 @@ def logging_config(*, readable: bool) -> dict[str, Any]:
             "django.request": quiet,
             "django.security.DisallowedHost": quiet,
             "gunicorn.error": {"level": "INFO", "propagate": True, "handlers": []},
+            "gunicorn.http.wsgi": {"level": "ERROR"},  # warns of each HEAD that Django answers
             # django-structlog says what became of a task, without the message of its exception.
             "celery": {"level": "WARNING"},
             "celery.app.trace": quiet,

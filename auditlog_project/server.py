@@ -22,7 +22,9 @@ class LinesLikeOurs(Logger):  # type: ignore[misc]
         dictConfig(LOGGING)
 
 
+bind = ["127.0.0.1:8000"]
 wsgi_app = "auditlog_project.wsgi"
+control_socket_disable = True  # nobody is to steer a server through a file in somebody's home
 logger_class = LinesLikeOurs
 workers = 2
 threads = 4

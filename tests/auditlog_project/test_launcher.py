@@ -1,14 +1,17 @@
 """`./auditlog` as a user types it: real servers and a database in a state of its own, set up once for this file."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -128,8 +131,38 @@ def children_of(pid: int) -> dict[str, int]:
     return found
 
 
-@pytest.mark.slow
-def test_serve_answers_keeps_addresses_apart_and_ends_cleanly(launcher: Launcher) -> None:
+@dataclass
+class Served:
+    """A running `./auditlog serve`, its address, and what it printed so far."""
+
+    launcher: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def children(self) -> dict[str, int]:
+        return children_of(self.launcher.pid)
+
+    def says(self, text: str) -> str:
+        """Return the output as soon as it contains the text."""
+        deadline = time.monotonic() + 60
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
+            assert self.launcher.poll() is None, self.log.read_text()
+            time.sleep(0.1)
+        return self.log.read_text()
+
+    def ends(self, pids: dict[str, int]) -> int:
+        """Return the exit code, once no child is left."""
+        code = self.launcher.wait(60)
+        deadline = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}/cwd").exists() for pid in pids.values()):
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+        return code
+
+
+@pytest.fixture
+def served(launcher: Launcher) -> Iterator[Served]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -141,28 +174,95 @@ def test_serve_answers_keeps_addresses_apart_and_ends_cleanly(launcher: Launcher
             words, env=launcher.environment, stdout=output, stderr=output, start_new_session=True
         ) as serving,
     ):
+        served = Served(serving, f"http://{address}", log)
         try:
-            assert answers(f"http://{address}/"), log.read_text()
-            children = children_of(serving.pid)
-            assert environment_of(children["gunicorn"]) == {"DATABASE_URL", "DATABASE_APPROVER_URL"}
-            assert environment_of(children["worker"]) == {"DATABASE_URL"}
-            assert environment_of(children["beat"]) == {"DATABASE_URL"}
+            served.says("auditlog answers at")
+            yield served
         finally:
-            serving.send_signal(signal.SIGTERM)
-            assert serving.wait(60) == 0, log.read_text()
-    assert not [pid for pid in children.values() if Path(f"/proc/{pid}/cwd").exists()]
+            if serving.poll() is None:
+                serving.send_signal(signal.SIGTERM)
 
 
-def answers(url: str) -> bool:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
-        except urllib.error.HTTPError as error:
-            error.close()
-            return True
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return True
-    return False
+def fetched(url: str) -> bytes:
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(url, timeout=30) as response:
+        body: bytes = response.read()
+    return body
+
+
+@pytest.mark.slow
+def test_serve_says_where_it_is_and_what_next_and_ends_cleanly(launcher: Launcher, served: Served) -> None:
+    said = served.log.read_text()
+    assert f"auditlog answers at {served.url}/admin/\n" in said
+    assert f"./auditlog first_admin --url {served.url}\n" in said
+    assert "without TLS, for this machine alone" in said
+    children = served.children()
+    assert environment_of(children["gunicorn"]) == {"DATABASE_URL", "DATABASE_APPROVER_URL"}
+    assert environment_of(children["worker"]) == {"DATABASE_URL"}
+    assert environment_of(children["beat"]) == {"DATABASE_URL"}
+    checks = json.loads(fetched(f"{served.url}/readyz"))["checks"]
+    assert set(checks.values()) == {"ok"}
+    login = fetched(f"{served.url}/admin/login/").decode()
+    (style, *_) = re.findall(r'href="(/static/[^"]+\.css)"', login)
+    assert b"color" in fetched(served.url + style)
+    link = launcher.run("first_admin", "--url", served.url).stdout.split("\n\n")[1].strip()
+    assert "has no password yet" in fetched(link).decode()
+    taken = launcher.run("serve", "--bind", served.url.removeprefix("http://"))
+    assert taken.returncode == 1
+    assert "somebody else listens there already. Choose another" in taken.stderr
+    served.launcher.send_signal(signal.SIGTERM)
+    assert served.ends(children) == 0
+    lines = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith("{")]
+    assert {"request_finished", "Shutting down: Master"} <= {line["event"] for line in lines}
+    assert link.rstrip("/").rpartition("/")[2] not in served.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gunicorn", "worker", "beat"])
+def test_serve_ends_with_all_of_them_if_one_dies(served: Served, kind: str) -> None:
+    children = served.children()
+    os.kill(children[kind], signal.SIGKILL)
+    assert served.ends(children) == 1
+    assert "one of web server, worker and beat has ended" in served.log.read_text()
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_serve_once_and_cleanly(served: Served) -> None:
+    children = served.children()
+    os.killpg(served.launcher.pid, signal.SIGINT)  # as a terminal sends it
+    assert served.ends(children) == 0
+    assert "Traceback" not in served.log.read_text()
+    assert "Cold shutdown" not in served.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels tell nobody that his parent died")
+def test_a_killed_launcher_leaves_nothing_behind(served: Served) -> None:
+    children = served.children()
+    served.launcher.kill()
+    assert served.ends(children) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("words", "secure"),
+    [
+        ((), "off"),
+        (("--bind", "localhost:8001"), "off"),
+        (("-b", "[::1]:8001"), "off"),
+        (("--bind=127.0.0.1:8001", "--bind", "0.0.0.0:8001"), "on"),
+        (("-b0.0.0.0:8001",), "on"),
+        (("--bind", ":8001"), "on"),
+    ],
+)
+def test_without_tls_nobody_else_is_served(launcher: Launcher, words: tuple[str, ...], secure: str) -> None:
+    # The launcher's own functions, up to where the three would start.
+    script = (PROJECT / "auditlog").read_text().rpartition("word=${1:-help}")[0]
+    asked = 'require_tls_for_others $(bind_addresses "$@"); need_servers; echo "transport=$SECURE_TRANSPORT"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.replace("$0", str(PROJECT / "auditlog")) + asked, "sh", *words],
+        env=launcher.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"transport={secure}\n" in done.stdout

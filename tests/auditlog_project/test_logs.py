@@ -177,7 +177,7 @@ def test_a_task_carries_the_id_of_its_request_and_nothing_else(broker: str, fres
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     (failed,) = (line for line in lines if line["event"] == "task_failed")
     assert (failed["request_id"], failed["task_id"]) == ("order-4711", sent.id)
-    assert (failed["error"], failed["level"]) == ("TypeError", "error")
+    assert (failed["error"], failed["level"], failed["task"]) == ("TypeError", "error", "signing.anchor_ledgers")
     assert not {"user_id", "ip"} & failed.keys()
     assert [line["level"] for line in lines if "unregistered task" in line["event"]] == ["error"]
     assert SECRET not in log
