@@ -15,6 +15,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONE, SELF
+
 from auditlog_project.environment_values import celery_url, database, env, required
 from auditlog_project.log_format import logging_config
 
@@ -33,6 +35,7 @@ INSTALLED_APPS = [
     "signing",
     "rest_framework",
     "django_structlog",
+    "csp",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -44,6 +47,7 @@ MIDDLEWARE = [
     "auditlog_project.request_logs.RequestLogs",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -164,6 +168,16 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 8 * 3600  # seconds
 X_FRAME_OPTIONS = "DENY"
+# Nothing from elsewhere, nothing inline: a log entry that holds a script is shown, never run.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
 DEFAULT_EXCEPTION_REPORTER_FILTER = "auditlog_project.redaction.AddressesHiddenFilter"
 
 # Where the master key is: 32 bytes in base64, in the variable or in a 0600 file. Read at first use by signing.

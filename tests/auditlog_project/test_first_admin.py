@@ -70,6 +70,13 @@ def test_the_token_does_not_stay_in_the_address(run: Any) -> None:
     assert page["Referrer-Policy"] == "same-origin"
 
 
+def test_the_page_lets_nothing_foreign_and_nothing_inline_run(run: Any) -> None:
+    page = Client().get(path_in(run()), follow=True)
+    assert "default-src 'self'" in page["Content-Security-Policy"]
+    assert "unsafe" not in page["Content-Security-Policy"]
+    assert not re.search(r"<script(?! src)(?![^>]* src=)[^>]*>|<style| style=| on[a-z]+=", page.content.decode())
+
+
 def test_before_the_link_is_used_nobody_logs_in(run: Any) -> None:
     run("--username", "ada")
     assert not User.objects.get(username="ada").has_usable_password()
