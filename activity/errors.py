@@ -108,3 +108,7 @@ class UnsignedEntryError(ActivityError):
 
 class UncoveredEntryError(ActivityError):
     """The entry is under no signed checkpoint yet; the next append or beat signs one."""
+
+
+class BadEvidenceError(ActivityError):
+    """What was brought to be checked is no evidence that we know."""

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from activity.api.reading import LogEntry, LogEntryProof, Logs, LogTypes
+from activity.api.verifying import Verify
 from activity.api.writing import WriteLogsBulk
 
 urlpatterns = [
@@ -11,4 +12,5 @@ urlpatterns = [
     path("logs/<uuid:entry_id>", LogEntry.as_view()),
     path("logs/<uuid:entry_id>/proof", LogEntryProof.as_view()),
     path("log-types", LogTypes.as_view()),
+    path("verify", Verify.as_view()),
 ]

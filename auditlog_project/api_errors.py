@@ -38,6 +38,7 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.AuthorityError: (400, "bad-right"),
     activity.TooMuchError: (413, "too-much"),
     activity.BadQueryError: (400, "bad-query"),
+    activity.BadEvidenceError: (400, "bad-evidence"),
     activity.TamperedEntryError: (409, "entry-tampered"),
     activity.UnsignedEntryError: (404, "entry-unsigned"),
     activity.UncoveredEntryError: (503, "no-checkpoint-yet"),

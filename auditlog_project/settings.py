@@ -135,12 +135,15 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PARSER_CLASSES": ["activity.api.bodies.StrictJsonParser"],
-    # By user, API key or address; the counts lie in the cache.
-    "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.UserRateThrottle",
-        "rest_framework.throttling.AnonRateThrottle",
-    ],
-    "DEFAULT_THROTTLE_RATES": {"user": "6000/min", "anon": "60/min"},
+    "DEFAULT_THROTTLE_CLASSES": ["activity.api.throttling.Throttle"],
+    # Requests a second, minute, hour or day: of one API key or user, or of one address without either.
+    "DEFAULT_THROTTLE_RATES": {
+        "write": env.str("AUDITLOG_RATE_WRITE", default="12000/min"),
+        "read": env.str("AUDITLOG_RATE_READ", default="1200/min"),
+        "verify": env.str("AUDITLOG_RATE_VERIFY", default="60/min"),
+        "public": env.str("AUDITLOG_RATE_PUBLIC", default="1200/min"),
+        "refused": env.str("AUDITLOG_RATE_REFUSED", default="20/min"),  # wrong API keys
+    },
     "EXCEPTION_HANDLER": "auditlog_project.api_errors.handle",
     "DEFAULT_RENDERER_CLASSES": ["activity.api.rendering.JsonRenderer"],
     "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter of ours

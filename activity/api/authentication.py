@@ -11,6 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from activity import access
+from activity.api.throttling import RefusedKeys
 from activity.models import ApiKey
 
 KEYWORD = "Api-Key"
@@ -37,8 +38,11 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != KEYWORD.lower():
             return None
+        refused = RefusedKeys()
+        refused.require_few(request)
         key = access.key_of(text.strip())
         if key is None:
+            refused.count(request)
             raise AuthenticationFailed("the API key is unknown, revoked or expired")
         return KeyHolder(key), key
 
