@@ -19,6 +19,9 @@ env = environ.Env()
 
 _DJANGO_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
+# A server that does not answer is an error soon: 5 seconds to connect, 10 (in ms) until what was sent arrives.
+_PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
+
 
 def required(name: str, *, how: str) -> str:
     """Return the variable's value; raise ImproperlyConfigured with the remedy `how` if it is missing or empty."""
@@ -48,7 +51,7 @@ def database(name: str, url: str, *, options: str) -> dict[str, Any]:
     entry: dict[str, Any] = {django: given.pop(libpq, "") for libpq, django in _DJANGO_NAMES.items()}
     return entry | {
         "ENGINE": "django.db.backends.postgresql",
-        "OPTIONS": given | {"options": f"{options} {given.get('options', '')}".strip()},
+        "OPTIONS": _PATIENCE | given | {"options": f"{options} {given.get('options', '')}".strip()},
     }
 
 

@@ -54,7 +54,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """Answer 503 while events cannot be taken."""
     del request
-    checks = {name: _holds(name, check) for name, check in (CHECKS | {"verification": verification}).items()}
+    checks: dict[str, bool] = {}
+    for name, check in (CHECKS | {"verification": verification}).items():
+        # Each would wait for a database that is known not to answer.
+        checks[name] = (name == "broker" or checks.get("database", True)) and _holds(name, check)
     ready = all(checks[name] for name in CHECKS)
     words = {name: "ok" if holds else "failed" for name, holds in checks.items()}
     return JsonResponse({"status": "ok" if ready else "failed", "checks": words}, status=200 if ready else 503)

@@ -1,5 +1,7 @@
 """/healthz and /readyz, with each thing that they watch broken in turn."""
 
+import socket
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +62,23 @@ def test_a_database_that_is_gone_is_noticed(fresh_database: Database, broker: st
     assert not failed()
     connections["default"].close()
     connections.settings["default"]["HOST"] = "/nonexistent"
-    assert failed() == {"database", "keys", "verification"}, "the posture was seen a moment ago"
+    assert failed() == {"database", "posture", "keys", "verification"}
+
+
+@pytest.mark.slow
+def test_a_database_that_does_not_answer_is_waited_for_once(fresh_database: Database, broker: str) -> None:
+    connections["default"].close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        options = connections.settings["default"]["OPTIONS"] | {"connect_timeout": "2"}
+        place = {"HOST": "127.0.0.1", "PORT": silent.getsockname()[1], "OPTIONS": options}
+        before = dict(connections.settings["default"])
+        connections.settings["default"].update(place)
+        try:
+            began = time.monotonic()
+            assert failed() == {"database", "posture", "keys", "verification"}
+            assert time.monotonic() - began < 4
+        finally:
+            connections.settings["default"].update(before)
 
 
 def test_a_missing_guard_is_noticed(fresh_database: Database, broker: str) -> None:

@@ -65,7 +65,12 @@ def test_an_address_means_what_it_means_to_libpq() -> None:
     )
     assert (entry["USER"], entry["PASSWORD"], entry["NAME"], entry["HOST"]) == ("a@b", "p/w", "n", "/run/pg")
     # What the address says comes last and wins.
-    assert entry["OPTIONS"] == {"sslmode": "require", "options": "-c y=2 -c x=1"}
+    assert entry["OPTIONS"] == {
+        "sslmode": "require",
+        "options": "-c y=2 -c x=1",
+        "connect_timeout": "5",
+        "tcp_user_timeout": "10000",
+    }
     with pytest.raises(ImproperlyConfigured):
         database("X", "postgresql://a@host", options="")
 
