@@ -122,6 +122,71 @@ class VerificationRun(AppendOnlyModel):
         ordering: ClassVar = ["-id"]
 
 
+class OpenFinding(models.Model):
+    """Something that verification found, from the run that showed it first to the whole run that showed it no more."""
+
+    fingerprint = models.CharField(max_length=64)
+    ledger = models.CharField(max_length=63)  # "*" for what concerns all of them
+    leaf_index = models.BigIntegerField(null=True)
+    verdict = models.CharField(max_length=16)
+    reason = models.TextField()
+    found_at = models.DateTimeField()
+    gone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "open_findings"
+        verbose_name = "finding"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["fingerprint"], condition=models.Q(gone_at__isnull=True), name="one_open_finding"
+            )
+        ]
+
+    def __str__(self) -> str:
+        place = self.ledger if self.leaf_index is None else f"{self.ledger}, leaf {self.leaf_index}"
+        return f"{place}: {self.verdict}: {self.reason}"
+
+
+class Notice(models.Model):
+    """What is told at one time about new findings; without any it is a test."""
+
+    findings = models.ManyToManyField(OpenFinding, related_name="notices")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "notices"
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"notice {self.pk}"
+
+
+class Delivery(models.Model):
+    """A notice on its way to one receiver."""
+
+    class Kind(models.TextChoices):
+        """How it is sent."""
+
+        EMAIL = "email"
+        WEBHOOK = "webhook"
+
+    notice = models.ForeignKey(Notice, models.PROTECT, related_name="deliveries")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    receiver = models.CharField(max_length=500)
+    attempts = models.IntegerField(default=0)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    last_error = models.CharField(max_length=200, default="")
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "deliveries"
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.notice} by {self.kind}"
+
+
 class ApiKey(models.Model):
     """A system's right to write to one ledger as one source, or to read it. The key itself is shown once, never kept.
 

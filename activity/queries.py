@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from activity.models import ActivityLog, LogType, VerificationRun
+from activity.models import ActivityLog, LogType, OpenFinding, VerificationRun
 from activity.policies import Policies, Policy
 from signing import jws, statements
 from signing.tree_check import ExpectedRoot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from django.db.models import QuerySet
 
     from signing.models import Ledger
 
@@ -64,3 +66,14 @@ def last_verified(ledger: Ledger) -> ExpectedRoot | None:
     if run is None:
         return None
     return ExpectedRoot(run.size, bytes(run.root), f"the verification of {run.finished_at:%Y-%m-%d %H:%M} UTC")
+
+
+def open_findings() -> QuerySet[OpenFinding]:
+    """Return what verification found and what no whole run has shown to be gone, the newest first."""
+    return OpenFinding.objects.filter(gone_at=None)
+
+
+def last_runs() -> dict[str, VerificationRun]:
+    """Return the last verification of each ledger that had one, by name."""
+    runs = VerificationRun.objects.order_by("ledger_id", "-id").distinct("ledger_id").select_related("ledger")
+    return {run.ledger.name: run for run in runs}

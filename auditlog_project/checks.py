@@ -1,7 +1,7 @@
 """System checks of settings and posture, with ids `auditlog.E0xx` and `auditlog.W0xx`.
 
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
-    E005 AUDITLOG_ON_TAMPERED
+    E005 AUDITLOG_ON_TAMPERED   E006 AUDITLOG_NOTICE_WEBHOOKS   E007 AUDITLOG_WEBHOOK_SECRET
     E01x to E05x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
@@ -9,6 +9,7 @@ A serving process does not start while any posture check fails; see wsgi.py and 
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -18,6 +19,7 @@ from auditlog_project import posture
 from signing.errors import MasterKeyError
 from signing.providers import master_key
 
+_SHORTEST_SECRET = 24
 _LARGEST_DETACHED_BYTES = 64 * 1024 * 1024
 
 
@@ -39,7 +41,27 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     if settings.AUDITLOG_ON_TAMPERED not in {"flag", "block"}:
         text = f"AUDITLOG_ON_TAMPERED is {settings.AUDITLOG_ON_TAMPERED!r}."
         problems.append(Error(text, hint='Set it to "flag" or "block".', id="auditlog.E005"))
+    problems += [
+        Error(
+            "An address of AUDITLOG_NOTICE_WEBHOOKS is not https.",
+            hint="Give https://… addresses; http is for this machine's own (127.0.0.1, localhost, [::1]).",
+            id="auditlog.E006",
+        )
+        for address in settings.AUDITLOG_NOTICE_WEBHOOKS
+        if not _is_safe_address(address)
+    ]
+    if settings.AUDITLOG_NOTICE_WEBHOOKS and len(settings.AUDITLOG_WEBHOOK_SECRET) < _SHORTEST_SECRET:
+        text = f"AUDITLOG_WEBHOOK_SECRET has less than {_SHORTEST_SECRET} characters."
+        hint = (
+            "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))' and give it to the receivers."
+        )
+        problems.append(Error(text, hint=hint, id="auditlog.E007"))
     return problems
+
+
+def _is_safe_address(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"})
 
 
 @register("auditlog", deploy=True)

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 
 from auditlog_project.environment_values import celery_url, database, env, required
@@ -118,6 +119,13 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Every 60 seconds; dropped if no worker took it until the next one comes.
     "anchor ledgers": {"task": "signing.anchor_ledgers", "schedule": 60.0, "options": {"expires": 60}},
+    "send notices": {"task": "activity.send_notices", "schedule": 60.0, "options": {"expires": 60}},
+    "verify recent": {"task": "activity.verify_recent", "schedule": 300.0, "options": {"expires": 300}},
+    "verify whole": {
+        "task": "activity.verify_whole",
+        "schedule": crontab(hour=env.int("AUDITLOG_NIGHTLY_HOUR", default=2), minute=17),  # UTC
+        "options": {"expires": 6 * 3600},
+    },
 }
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -199,6 +207,13 @@ AUDITLOG_TRUST_FILE = env.str(
 AUDITLOG_UNKNOWN_TYPES = env.str("AUDITLOG_UNKNOWN_TYPES", default="accept")
 # Entries that were tampered with: "flag" serves them with their verdict, "block" only says which they are.
 AUDITLOG_ON_TAMPERED = env.str("AUDITLOG_ON_TAMPERED", default="flag")
+# Who is told, once, what a verification found: e-mail addresses and webhooks (https), separated by commas.
+AUDITLOG_NOTICE_EMAILS = env.list("AUDITLOG_NOTICE_EMAILS", default=[])
+AUDITLOG_NOTICE_WEBHOOKS = env.list("AUDITLOG_NOTICE_WEBHOOKS", default=[])
+AUDITLOG_WEBHOOK_SECRET = env.str("AUDITLOG_WEBHOOK_SECRET", default="")  # signs what is sent to them
+vars().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("AUDITLOG_NOTICE_FROM", default="auditlog@localhost")
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
 

@@ -44,6 +44,10 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "log_types": _evidence("INSERT", "DELETE", update=("requires_signature", "algorithm", "description", "updated_at")),
     "activity_logs": _evidence("INSERT"),
     "verification_runs": _evidence("INSERT"),
+    "open_findings": _evidence("INSERT", update=("gone_at",)),
+    "notices": _evidence("INSERT"),
+    "notices_findings": _evidence("INSERT"),
+    "deliveries": _evidence("INSERT", update=("attempts", "next_attempt_at", "last_error", "delivered_at")),
     "api_keys": _evidence("INSERT", update=("revoked_at",)),
     "ledger_grants": _evidence("INSERT", "DELETE"),
     # Django

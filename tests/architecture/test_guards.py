@@ -9,7 +9,7 @@ from signing.models import AppendOnlyModel
 from tests.clusters import Database
 
 # What administrators configure: log types, whose changes are entries that `verify` compares, and who may do what.
-CONFIGURATION = {"log_types", "api_keys", "ledger_grants"}
+CONFIGURATION = {"log_types", "api_keys", "ledger_grants", "open_findings", "notices", "deliveries"}
 _BY_ROW, _DELETE, _UPDATE, _TRUNCATE = 1, 8, 16, 32  # bits of pg_trigger.tgtype
 _ALWAYS = "SELECT tgtype, proname FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid "
 _ALWAYS += "WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A' AND NOT tgisinternal"

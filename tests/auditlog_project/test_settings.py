@@ -111,6 +111,8 @@ def test_error_pages_show_no_secret_and_no_address() -> None:
         ({"AUDITLOG_UNKNOWN_TYPES": "maybe"}, "auditlog.E002"),
         ({"AUDITLOG_MAX_DETACHED_BYTES": -1}, "auditlog.E003"),
         ({"AUDITLOG_ON_TAMPERED": "hide"}, "auditlog.E005"),
+        ({"AUDITLOG_NOTICE_WEBHOOKS": ["http://example.org"], "AUDITLOG_WEBHOOK_SECRET": "x" * 24}, "auditlog.E006"),
+        ({"AUDITLOG_NOTICE_WEBHOOKS": ["https://example.org"], "AUDITLOG_WEBHOOK_SECRET": "short"}, "auditlog.E007"),
     ],
 )
 def test_a_wrong_setting_is_found_by_a_check_with_a_hint(wrong: dict[str, object], check_id: str) -> None:

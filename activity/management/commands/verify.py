@@ -5,29 +5,26 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from activity import queries, services
-from activity.verification import LedgerCheck, Report, entries_elsewhere, verify_log_types
+from activity import watch
+from activity.verification import LedgerCheck, Report
 from signing import anchors, trust
 from signing.errors import BadCheckpointError, BadKeyError, LedgerNotFoundError
 from signing.models import Ledger
 from signing.queries import ledger_named
 from signing.verdicts import Verdict, outcome
-from signing.verification import KEYS_LEDGER, verify_keys
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from signing.anchors import Anchor
     from signing.checkpoint import NoteKey
-    from signing.verification import Trust
 
 EXIT = {Verdict.VALID: 0, Verdict.TAMPERED: 1, Verdict.CANNOT_TELL: 2}
 _SHOWN = 20  # findings a ledger on the terminal; --json has all that were kept
@@ -69,14 +66,15 @@ class Command(BaseCommand):
             chosen = [ledger_named(options["ledger"])] if options["ledger"] else list(Ledger.objects.order_by("pk"))
         except LedgerNotFoundError as error:
             raise CommandError(str(error), returncode=2) from error
-        started_at = datetime.now(UTC)
-        base = verify_keys(pinned, anchored)
-        reports = [_keys_report(base)]
-        for ledger in chosen:
-            if ledger.name != KEYS_LEDGER:
-                report = self._verify(ledger, base, anchored, options)
-                reports.append(report)
-                services.record_verification(report, started_at=started_at)
+        reports = list(
+            watch.verify(
+                chosen,
+                pinned=pinned,
+                anchored=anchored,
+                since_last=options["since_last"],
+                progress=None if options["json"] or not self.stderr.isatty() else self._progress(),
+            )
+        )
         verdict = outcome(report.outcome for report in reports)
         if options["json"]:
             self.stdout.write(json.dumps({"outcome": verdict, "ledgers": [report.as_json() for report in reports]}))
@@ -84,24 +82,22 @@ class Command(BaseCommand):
             self._show(reports, verdict)
         sys.exit(EXIT[verdict])
 
-    def _verify(self, ledger: Ledger, base: Trust, anchored: Sequence[Anchor], options: dict[str, Any]) -> Report:
-        last = queries.last_verified(ledger) if options["since_last"] else None
-        check = LedgerCheck(ledger, base, anchored, last)
+    def _progress(self) -> Callable[[LedgerCheck, int], None]:
         started = shown_at = time.monotonic()
-        for done in check.run():
+
+        def show(check: LedgerCheck, done: int) -> None:
+            nonlocal started, shown_at
             now = time.monotonic()
-            if self.stderr.isatty() and not options["json"] and now - shown_at > _PROGRESS_SECONDS:
+            report = check.report
+            if now - shown_at > _PROGRESS_SECONDS or done == report.size:
                 shown_at = now
-                rate = (done - check.report.since) / (now - started)
-                self.stderr.write(
-                    f"\r{ledger.name}: {done:,} of {check.report.size:,} leaves, {rate:,.0f}/s ", ending=""
-                )
-        if shown_at != started:
-            self.stderr.write("\r\x1b[K", ending="")
-        if ledger.name == queries.ACTIVITY_LEDGER:
-            check.report.add(verify_log_types(base))
-            check.report.add(entries_elsewhere())
-        return check.report
+                rate = (done - report.since) / max(now - started, 1e-9)
+                text = f"{report.ledger}: {done:,} of {report.size:,} leaves, {rate:,.0f}/s "
+                self.stderr.write("\r\x1b[K" if done == report.size else f"\r{text}", ending="")
+            if done == report.size:
+                started = now
+
+        return show
 
     def _show(self, reports: Sequence[Report], verdict: Verdict) -> None:
         for report in reports:
@@ -115,12 +111,6 @@ class Command(BaseCommand):
             self.stdout.write(f"First bad leaf: {first[0]} {first[1]}")
         style = self.style.SUCCESS if verdict == Verdict.VALID else self.style.ERROR
         self.stdout.write(style(f"Outcome: {verdict}"))
-
-
-def _keys_report(base: Trust) -> Report:
-    report = Report(KEYS_LEDGER, 0, base.size, base.root)
-    report.add(base.findings)
-    return report
 
 
 def _pinned(path: Path | None) -> list[NoteKey]:
