@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from activity.record import after_data, before_data, claims_digest, shown
+from activity.record import after_data, before_data, canonical_ip, claims_digest, shown
 from signing import jws
 from signing.algorithms import ALGORITHMS
 from signing.keyring import ENTRY_PURPOSE
@@ -81,6 +81,8 @@ class EntryCheck:
 
     def finding(self, row: Row) -> Finding | None:
         """Return what is wrong with an entry whose record is its leaf, or None."""
+        if row.ip is not None and ":" in row.ip:
+            row = row._replace(ip=canonical_ip(row.ip))
         reason = self._misfit(row)
         if reason is not None:
             return Finding(self._ledger, row.leaf_index, Verdict.TAMPERED, reason)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -197,6 +197,21 @@ def shown(text: str) -> str:
     return text.replace("\0", "\u2400") if "\0" in text else text
 
 
+@lru_cache(maxsize=4096)
+def canonical_ip(text: str) -> str:
+    """Return an address in the one form that records have: shortest, and an IPv4 address as such, never mapped.
+
+    Python and PostgreSQL write some IPv6 addresses differently, and versions of Python mapped ones, so that both are
+    brought to this form before they are compared. Raises ValueError for what is no address, and for a zone.
+    """
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            raise ValueError("an address without a zone is needed")
+        return str(address.ipv4_mapped or address)
+    return str(address)
+
+
 def event_from_json(value: object, *, source: str | None = None) -> Event:
     """Return the event that a JSON object of our own format says; `source` fills in for a missing one.
 
@@ -218,7 +233,7 @@ def event_from_json(value: object, *, source: str | None = None) -> Event:
             problems.append(Problem("$.occurred_at", str(error)))
     if isinstance(members.get("ip"), str):
         try:
-            members["ip"] = str(ip_address(members["ip"]))
+            members["ip"] = canonical_ip(members["ip"])
         except ValueError:
             problems.append(Problem("$.ip", f"not an IPv4 or IPv6 address: {members['ip'][:60]!r}"))
     if problems:
@@ -338,10 +353,9 @@ def _has_surrogate(value: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in value)
 
 
-@lru_cache(maxsize=4096)
 def _is_canonical_ip(value: str) -> bool:
     try:
-        return "%" not in value and str(ip_address(value)) == value
+        return canonical_ip(value) == value
     except ValueError:
         return False
 

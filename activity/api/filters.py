@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core import signing as tokens
 
 from activity.errors import BadQueryError, Problem
-from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, parse_timestamp
+from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp
 from activity.search import EQUAL, ORDERS, Place, Search
 from signing.errors import LedgerNotFoundError
 from signing.queries import ledger_named
@@ -143,7 +142,7 @@ def _number(lowest: int, highest: int) -> Callable[[str], int]:
 
 def _ip(text: str) -> str:
     try:
-        return str(ip_address(text))
+        return canonical_ip(text)
     except ValueError:
         raise ValueError("must be an IPv4 or IPv6 address") from None
 

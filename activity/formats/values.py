@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from activity.errors import BadEventsError, Problem
-from activity.record import MAX_CHARACTERS, parse_timestamp
+from activity.record import MAX_CHARACTERS, canonical_ip, parse_timestamp
 
 _NOTHING = frozenset({"", "-", "N/A", "{00000000-0000-0000-0000-000000000000}"})
 _NO_TYPE_CHARACTER = re.compile(r"[^a-z0-9_-]+")
@@ -82,9 +82,7 @@ def ip_of(value: object) -> str | None:
     if not (text := text_of(value)):
         return None
     try:
-        address = ip_address(text.partition("%")[0])
+        address = canonical_ip(text.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return None if address.is_unspecified else str(address)
+    return None if ip_address(address).is_unspecified else address

@@ -12,7 +12,7 @@ from django.test import Client, override_settings
 
 from activity import queries
 from activity.models import ActivityLog
-from activity.record import Event
+from activity.record import Event, event_from_json
 from activity.retrieval import prove
 from activity.services import Receipt, record, record_many
 from signing import checkpoint, tlog_proof
@@ -227,3 +227,11 @@ def test_what_is_no_evidence_is_refused_and_says_why(outsider: Client, piece: ob
     response = outsider.post("/api/v1/verify", orjson.dumps(piece), content_type="application/json")
     assert (response.status_code, response.json()["code"]) == (400, "bad-evidence")
     assert named in response.json()["detail"]
+
+
+@pytest.mark.parametrize("ip", ["::ffff:192.0.2.1", "::1.2.3.4", "::102:304", "2001:db8::1", "::1", "192.0.2.1"])
+def test_an_address_is_the_same_however_python_and_postgresql_write_it(outsider: Client, ip: str) -> None:
+    event = event_from_json(
+        {"type": "x.y", "action": "a", "actor": "a", "occurred_at": "2026-11-23T05:40:00Z", "source": "s", "ip": ip}
+    )
+    assert ask(outsider, piece_of("record", record(event)))["verdict"] == "valid"

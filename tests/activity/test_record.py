@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activity.errors import BadEventsError, BadJsonError
-from activity.record import MAX_RECORD, Event, check, compose, event_from_json, timestamp
+from activity.record import MAX_RECORD, Event, canonical_ip, check, compose, event_from_json, timestamp
 from activity.strict_json import parse
 
 MIB = 1024 * 1024
@@ -130,6 +130,7 @@ def test_data_that_holds_itself_is_refused() -> None:
         ({"severity": "bad"}, "$.severity", "must be one of debug"),
         ({"ip": "10.0.0.256"}, "$.ip", "must be an IPv4 or IPv6 address"),
         ({"ip": "2001:DB8::1"}, "$.ip", "in its shortest form"),
+        ({"ip": "::ffff:0:0"}, "$.ip", "in its shortest form"),
         ({"ip": "fe80::1%eth0"}, "$.ip", "must be an IPv4 or IPv6 address"),
         ({"occurred_at": datetime(2026, 1, 1)}, "$.occurred_at", "offset from UTC"),  # noqa: DTZ001 that is the fault
         ({"occurred_at": "2026-01-01"}, "$.occurred_at", "must be a date and time"),
@@ -213,6 +214,7 @@ def test_a_missing_source_is_filled_in_and_a_given_one_kept() -> None:
 
 def test_an_address_is_taken_in_any_form_and_kept_in_its_shortest() -> None:
     assert event_from_json(SENT | {"ip": "2001:0DB8::0001"}).ip == "2001:db8::1"
+    assert event_from_json(SENT | {"ip": "::ffff:192.0.2.1"}).ip == "192.0.2.1"
 
 
 def test_data_is_detached_where_the_record_would_be_too_long() -> None:
@@ -258,7 +260,7 @@ EVENTS = st.builds(
     target=_TEXT,
     outcome=st.sampled_from(["success", "failure", "denied", "unknown"]),
     severity=st.sampled_from(["debug", "info", "notice", "warning", "error", "critical"]),
-    ip=st.none() | st.ip_addresses().map(str).filter(lambda ip: "%" not in ip),
+    ip=st.none() | st.ip_addresses().map(str).filter(lambda ip: "%" not in ip).map(canonical_ip),
     event_id=st.none() | _NAME,
     data=st.dictionaries(_KEY, _VALUE, max_size=5),
 )
