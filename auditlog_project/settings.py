@@ -32,6 +32,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 
 INSTALLED_APPS = [
     "auditlog_project.apps.ProjectConfig",
+    "metaaudit",
+    "exports",
+    "locking",
     "activity",
     "signing",
     "rest_framework",

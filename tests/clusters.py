@@ -45,6 +45,9 @@ _CONTENTS = (
     "*/migrations/**/*.*",
     "signing/*.py",
     "activity/*.py",
+    "locking/*.py",
+    "exports/*.py",
+    "metaaudit/*.py",
     "auditlog_project/database/*.py",
     "auditlog_project/roles.py",
 )

@@ -1,0 +1,1 @@
+"""Exports: parts of the log as evidence that a stranger verifies without us."""

@@ -1,0 +1,1 @@
+"""Locks that PostgreSQL enforces: manual, automatic, and the two-person override."""
