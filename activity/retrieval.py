@@ -16,19 +16,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from activity.entry_check import Row
-from activity.errors import UncoveredEntryError
+from activity.errors import TamperedEntryError, UncoveredEntryError
 from activity.ground import Ground, present_ground
+from activity.models import ActivityLog
 from activity.record import timestamp
 from signing.errors import BadProofError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, inclusion_proof, leaf_hash, verify_inclusion
 from signing.queries import latest_checkpoint, node_reader, prove_inclusion, tile
-from signing.verdicts import Finding, Verdict
+from signing.verdicts import ALARMS, Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from uuid import UUID
 
-    from activity.models import ActivityLog
     from signing.checkpoint import Checkpoint
     from signing.models import Ledger
 
@@ -53,6 +56,25 @@ def check_entries(entries: Sequence[ActivityLog]) -> list[Checked]:
     # After the entries were read: a checkpoint that covers them is signed a moment after they are committed.
     trees = {ledger.pk: Tree(ledger, ground) for ledger in {entry.ledger for entry in entries}}
     return [_checked(entry, trees[entry.ledger_id], ground) for entry in entries]
+
+
+def entry_for(readable: Collection[str], entry_id: UUID) -> Checked | None:
+    """Return an entry of one of these ledgers, or None, whether there is such an entry or not.
+
+    Raises TamperedEntryError if it is not to be served.
+    """
+    entry = ActivityLog.objects.select_related("ledger", "key").filter(pk=entry_id).first()
+    if entry is None or entry.ledger.name not in readable:
+        return None
+    (checked,) = check_entries([entry])
+    if is_blocked(checked):
+        raise TamperedEntryError(f"the entry {entry_id} is {checked.verdict}: {'; '.join(checked.reasons)}")
+    return checked
+
+
+def is_blocked(checked: Checked) -> bool:
+    """Tell whether of an entry only its place and verdict are served, as AUDITLOG_ON_TAMPERED has it."""
+    return checked.verdict in ALARMS and settings.AUDITLOG_ON_TAMPERED == "block"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.http import Http404, HttpResponse
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from activity import queries, retrieval, search
-from activity.api import filters
+from activity import filters, queries, retrieval, search
 from activity.api.authentication import MayRead, MayReadOrWrite, MayWrite, access_of
 from activity.api.writing import WriteLogs
-from activity.errors import BadQueryError, Problem, TamperedEntryError, UnsignedEntryError
+from activity.errors import BadQueryError, Problem, UnsignedEntryError
 from activity.models import ActivityLog, LogType
 from activity.retrieval import Checked
 from signing import tlog_proof
@@ -28,7 +26,6 @@ from signing.algorithms import ALGORITHMS
 from signing.checkpoint import parse
 from signing.jws import base64url
 from signing.merkle import leaf_hash
-from signing.verdicts import ALARMS
 
 JOSE, TLOG_PROOF = "application/jose", "text/plain; charset=utf-8"
 
@@ -119,18 +116,10 @@ def _format(request: Request, *known: str) -> str:
 
 
 def _found(request: Request, entry_id: UUID) -> Checked:
-    entry = ActivityLog.objects.select_related("ledger", "key").filter(pk=entry_id).first()
-    # The same answer whether there is such an entry or not.
-    if entry is None or entry.ledger.name not in access_of(request).readable:
+    checked = retrieval.entry_for(access_of(request).readable, entry_id)
+    if checked is None:
         raise Http404(f"there is no entry {entry_id} that you may read")
-    (checked,) = retrieval.check_entries([entry])
-    if _is_blocked(checked):
-        raise TamperedEntryError(f"the entry {entry_id} is {checked.verdict}: {'; '.join(checked.reasons)}")
     return checked
-
-
-def _is_blocked(checked: Checked) -> bool:
-    return checked.verdict in ALARMS and settings.AUDITLOG_ON_TAMPERED == "block"
 
 
 def _listed(checked: Checked) -> dict[str, Any]:
@@ -142,7 +131,7 @@ def _listed(checked: Checked) -> dict[str, Any]:
         "verdict": checked.verdict,
         "reasons": checked.reasons,
     }
-    if _is_blocked(checked):
+    if retrieval.is_blocked(checked):
         return said
     return said | {
         "type": entry.type,

@@ -1,4 +1,4 @@
-"""The query of `GET /api/v1/logs`, from its parameters to a Search. Every unknown or wrong one is named.
+"""The query of a list of entries, in the API and on pages, from its parameters to a Search. Every wrong one is named.
 
 ledger=NAME                              one of those that the sender may read; without it all of them
 type= actor= action= target= outcome= severity= source= ip= leaf_index=      exactly this
@@ -33,7 +33,7 @@ MAX_LIMIT = 1_000
 TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
 _PAGING = ("order", "limit", "cursor")
 _DATA = "data."
-_SALT = "activity.api.filters.cursor"
+_SALT = "activity.filters.cursor"
 _MAX_LEAF = 2**63 - 1
 
 
