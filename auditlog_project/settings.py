@@ -40,7 +40,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_structlog",
     "csp",
-    "django.contrib.admin",
+    "auditlog_project.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -166,6 +166,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 # WhiteNoise serves them from where the packages have them: nothing to collect, nothing to configure in a proxy.
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
