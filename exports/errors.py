@@ -1,0 +1,24 @@
+"""What can go wrong with exports: one family, `ExportError`, without HTTP in it.
+
+Bad data (a forged container, a broken proof) raises one of these; a caller's mistake is a TypeError or a ValueError.
+"""
+
+
+class ExportError(Exception):
+    """Anything that an export can refuse."""
+
+
+class BadManifestError(ExportError):
+    """A claim or manifest is not in the one form that we write."""
+
+
+class BadRowError(ExportError):
+    """A row of exported data is not in the one form that we write, or does not lead back to a record."""
+
+
+class BadMultiproofError(ExportError):
+    """A multi-proof is malformed, or does not lead to the root of its checkpoint."""
+
+
+class BadContainerError(ExportError):
+    """A container is not laid out as ASiC-E and our writer want it."""
