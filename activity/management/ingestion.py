@@ -18,7 +18,7 @@ from activity.errors import BadEventsError, BadUnitsError, EventIdConflictError,
 from activity.formats.reading import EventReader
 from activity.formats.stream import EventStream, Unit
 from activity.record import Event
-from activity.services import record_many
+from activity.services import Receipt, record_many
 
 # A batch ends early at this many bytes, so that memory stays flat however large the events are.
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -83,20 +83,23 @@ class Ingestion:
     def _record(self, batch: list[tuple[Unit, Event]]) -> None:
         self._recording = True
         try:
-            receipts = record_many([event for _, event in batch], ledger=self.ledger)
+            self._count(record_many([event for _, event in batch], ledger=self.ledger))
+            self.through = batch[-1][0].number
         except BadEventsError as error:
             faults = [self._fault(batch[problem.index][0], problem) for problem in error.problems]
             raise BadUnitsError(self.stream.unit, faults, conflict=isinstance(error, EventIdConflictError)) from error
         finally:
+            # Not before the batch is counted: whoever stops in between would be told that nothing of it is recorded.
             self._recording = False
+        if self._stop_requested:
+            raise KeyboardInterrupt
+
+    def _count(self, receipts: list[Receipt]) -> None:
         new = sorted(receipt.leaf_index for receipt in receipts if not receipt.duplicate)
         self.recorded += len(new)
         self.already_there += len(receipts) - len(new)
-        self.through = batch[-1][0].number
         if new:
             self._remember(new[0], new[-1])
-        if self._stop_requested:
-            raise KeyboardInterrupt
 
     def _remember(self, first: int, last: int) -> None:
         # The new leaves of one batch are one run, for its ledger was locked while it was appended.
