@@ -3,8 +3,9 @@
     claim.json      {"format":"auditlog-export-claim/1", what was exported, by whom, when, why, from which tree, …}
     manifest.json   {"format":"auditlog-export-manifest/1","claim":{…},"files":[{"name","media_type","sha256","size"}]}
 
-The sentences of a claim belong to the format: other words need a new one. The claim is embedded in the PDF, whose hash stands in the manifest. JSON, UTF-8, members sorted, two spaces of
-indentation, a newline at the end: of each there is one spelling, and another one is refused when it is read.
+The claim is embedded in the PDF, whose hash stands in the manifest. JSON, UTF-8, members sorted, two spaces of
+indentation, a newline at the end: of each there is one spelling, and another one is refused when it is read. The
+sentences of a claim belong to the format as its names do: other words need another format.
 
     dataset digest = SHA-256(record || 0x0A, of every exported entry, in leaf order)
 """

@@ -116,6 +116,19 @@ class Frontier:
             carry >>= 1
         self._nodes = smallest_first[::-1]
 
+    def append_subtree(self, height: int, node: bytes) -> None:
+        """Add the root of a perfect subtree of 2^height leaves. Raises ValueError unless one can stand here."""
+        if height < 0 or self.size & ((1 << height) - 1):
+            raise ValueError(f"no subtree of height {height} begins at leaf {self.size}")
+        _require_hashes([node])
+        nodes = self._nodes
+        carry = self.size >> height
+        while carry & 1:
+            node = node_hash(nodes.pop(), node)
+            carry >>= 1
+        nodes.append(node)
+        self.size += 1 << height
+
     def root(self) -> bytes:
         """Return the root of the tree so far."""
         return _fold(self._nodes)

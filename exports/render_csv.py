@@ -1,0 +1,216 @@
+"""entries.csv: a row for each exported entry, from which its record can be made again. Pure and streaming.
+
+RFC 4180: UTF-8, a header line, commas, CRLF, quotation marks only where needed. The columns are COLUMNS; times are
+those of the record, ISO 8601 with microseconds. No text becomes a formula: csv_cells.py has the rule and the way back.
+
+    data            the JSON text of the event's data; `data_place` says whether it is "inline" or "detached"
+    leaf_hash       SHA-256(0x00 || record), in hexadecimal
+    signature       base64
+    record_base64   the record itself where its members cannot be shown as cells that lead back to it, which tampering
+                    makes; then `data_place` is empty, and so are the cells of the members
+
+`record_of` makes the record of a row again. Parts made by several workers are concatenated.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import a2b_base64, b2a_base64
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from exports.csv_cells import neutralise, restore
+from exports.errors import BadRowError
+from exports.render_ndjson import SOUND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from exports.manifest import Claim
+    from exports.rows import ExportedEntry
+
+NAME = "entries.csv"
+MEDIA_TYPE = "text/csv"
+SEPARATOR = b""
+# Of the record, in the order of the columns; absent ones are empty.
+_BEFORE_DATA = ("action", "actor")
+_AFTER_DATA = (
+    "event_id",
+    "id",
+    "ip",
+    "kid",
+    "ledger",
+    "occurred_at",
+    "outcome",
+    "recorded_at",
+    "revision",
+    "severity",
+    "source",
+    "target",
+    "type",
+)
+_SHOWN = (
+    "id",
+    "occurred_at",
+    "recorded_at",
+    "type",
+    "action",
+    "actor",
+    "target",
+    "outcome",
+    "severity",
+    "source",
+    "ip",
+    "event_id",
+    "ledger",
+    "revision",
+)
+_OPTIONAL = frozenset({"event_id", "ip", "kid"})
+COLUMNS = (
+    "leaf_index",
+    *_SHOWN,
+    "verdict",
+    "reason",
+    "data",
+    "data_place",
+    "key_id",
+    "signature",
+    "leaf_hash",
+    "record_base64",
+)
+_DATA, _DETACHED, _ID, _EVENT_ID = b',"data":', b',"data_sha256":', b',"id":', b',"event_id":'
+_loads: Any = json.JSONDecoder().decode
+_Parts = tuple[dict[str, Any], str, str]  # members beside the data, the data, where it is
+
+
+def header() -> bytes:
+    """Return the header line."""
+    return _lines([COLUMNS])
+
+
+def rows(entries: Iterable[ExportedEntry]) -> bytes:
+    """Return the lines of these entries, which are in leaf order."""
+    return _lines(map(_cells, entries))
+
+
+def footer(claim: Claim) -> bytes:
+    """Return what stands after the last row."""
+    del claim
+    return b""
+
+
+def record_of(row: Mapping[str, str]) -> bytes:
+    """Return the record of a row, as csv.DictReader gives it. Raises BadRowError if it does not lead to its leaf hash.
+
+    Standing alone a row is believed in nothing but this: whoever changes it can change its hash too.
+    """
+    try:
+        text = {name: restore(row[name]) for name in COLUMNS}
+        if not text["data_place"]:
+            record = a2b_base64(text["record_base64"])
+        else:
+            members: dict[str, Any] = {name: text[name] for name in _SHOWN if text[name] or name not in _OPTIONAL}
+            if text["key_id"]:
+                members["kid"] = text["key_id"]
+            members["revision"] = int(text["revision"])
+            record = _composed(members, text["data"], text["data_place"])
+    except (KeyError, AttributeError, ValueError) as error:
+        raise BadRowError("not a row of this format") from error
+    if sha256(b"\x00" + record).hexdigest() != row["leaf_hash"]:
+        raise BadRowError("the row does not lead back to the record whose hash it names")
+    return record
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> bytes:
+    # Half the time of csv.writer. Cells hold no CR or LF, so two characters decide about the quotation marks.
+    lines = [
+        ",".join(['"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in row])
+        for row in rows
+    ]
+    return "\r\n".join([*lines, ""]).encode()
+
+
+def _cells(entry: ExportedEntry) -> list[str]:
+    parts = _parts(entry)
+    members, data, place = parts or ({}, "", "")
+    signature = entry.signature
+    return [
+        str(entry.leaf_index),
+        *[neutralise(members.get(name, "")) for name in _SHOWN[:-1]],
+        str(members.get("revision", "")),
+        entry.verdict,
+        neutralise(entry.reason),
+        _neutral_data(data),
+        place,
+        neutralise(entry.key_id or ""),
+        "" if signature is None else b2a_base64(signature, newline=False).decode(),
+        sha256(b"\x00" + entry.record).hexdigest(),
+        "" if parts is not None else b2a_base64(entry.record, newline=False).decode(),
+    ]
+
+
+def _neutral_data(data: str) -> str:
+    # A JSON object: its first character is a brace, and its control characters below U+0020 are escaped.
+    if data.isascii() and data[:1] == "{" and ";" not in data and "|" not in data and "\x7f" not in data:
+        return data
+    return neutralise(data)
+
+
+def _parts(entry: ExportedEntry) -> _Parts | None:
+    """Return the parts of a record that make it again, or None if they would not."""
+    if entry.verdict in SOUND:
+        return _split(entry.record, entry.detached_data)
+    try:
+        parts = _split(entry.record, entry.detached_data)
+        members = parts[0]
+        fits = (
+            all(type(value) is (int if name == "revision" else str) for name, value in members.items())
+            and not any(members.get(name) == "" for name in _OPTIONAL)
+            and members.get("kid") == entry.key_id
+            and members.keys() >= {*_BEFORE_DATA, *_AFTER_DATA} - _OPTIONAL
+            and _is_object_of_one_line(parts[1])
+            and _composed(*parts) == entry.record
+        )
+    except (ValueError, RecursionError):
+        return None
+    return parts if fits else None
+
+
+def _is_object_of_one_line(data: str) -> bool:
+    return isinstance(json.loads(data), dict) and not any(space in data for space in "\t\r\n")
+
+
+def _split(record: bytes, detached: bytes | None) -> _Parts:
+    """Take a record apart. No text in it holds an unescaped quotation mark, so that each cut is the only one there.
+
+    Raises ValueError for what is no record.
+    """
+    end = record.rindex(_ID)
+    # Before the id stands a text if there is an event_id, and otherwise the brace or number that ends the data.
+    if record[end - 1 : end] == b'"':
+        end = record.rindex(_EVENT_ID, 0, end)
+    start = record.index(_DATA if detached is None else _DETACHED)
+    members: dict[str, Any] = _loads(record[:start].decode() + "}")
+    members |= _loads("{" + record[end + 1 :].decode())
+    del members["v"]
+    if detached is None:
+        return members, record[start + len(_DATA) : end].decode(), "inline"
+    return members, detached.decode(), "detached"
+
+
+def _composed(members: Mapping[str, Any], data: str, place: str) -> bytes:
+    """Return the record of these parts, as activity/record.py composes it."""
+    raw = data.encode()
+    if place == "detached":
+        middle = b'%b"%b","data_size":%d' % (_DETACHED, sha256(raw).hexdigest().encode(), len(raw))
+    elif place == "inline":
+        middle = _DATA + raw
+    else:
+        raise BadRowError("data is inline or detached")
+    before = {name: members[name] for name in _BEFORE_DATA}
+    after = {name: members[name] for name in _AFTER_DATA if name in members} | {"v": 1}
+    return _json(before)[:-1] + middle + b"," + _json(after)[1:]
+
+
+def _json(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()

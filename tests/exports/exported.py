@@ -1,0 +1,85 @@
+"""Entries as an export gets them, made by the real composer, and a small ledger around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from activity.record import Event, check, compose, timestamp
+from exports.rows import ExportedEntry
+from signing import jws
+from signing.algorithms import ALGORITHMS
+from signing.merkle import Frontier, leaf_hash, root_at
+from signing.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+START = datetime(2026, 11, 23, 5, 40, tzinfo=UTC)
+KEY_ID = "entry-ed25519-0123456789ab"
+SEED = bytes(range(32))
+PUBLIC_KEY = bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")
+
+
+def event(number: int = 0, **changes: Any) -> Event:
+    """Return an event; every third one has an event id, every other one an address."""
+    said: dict[str, Any] = {
+        "type": "auth.login",
+        "action": "login",
+        "actor": f"user-{number}",
+        "occurred_at": START + timedelta(seconds=number),
+        "source": "shop",
+        "target": "till" if number % 4 else "",
+        "outcome": "success",
+        "ip": "10.0.0.7" if number % 2 else None,
+        "event_id": None if number % 3 else f"e-{number}",
+        "data": {"event_id": "inner", "id": number, "note": 'semi; =1+1 | -2 "quoted", Ärger'},
+    }
+    return Event(**said | changes)
+
+
+def record(
+    event: Event, number: int = 0, *, kid: str | None = KEY_ID, max_detached: int = 1 << 20
+) -> tuple[bytes, bytes | None]:
+    """Return record and detached data of an event."""
+    claims = check(event, max_detached_bytes=max_detached)
+    recorded_at = timestamp(START + timedelta(seconds=number, microseconds=7))
+    entry_id = str(UUID(int=(0x01932F6E00007000 << 64) | (0x8 << 60) | number))
+    made = compose(event, claims, entry_id=entry_id, ledger="activity", recorded_at=recorded_at, kid=kid)
+    return made, claims.detached
+
+
+def entry(number: int = 0, *, signed: bool = True, **changes: Any) -> ExportedEntry:
+    """Return an entry as it is exported, valid unless `changes` says otherwise."""
+    kid = KEY_ID if signed else None
+    made, detached = record(event(number, **changes), number, kid=kid)
+    signature = None
+    if signed:
+        signature = ALGORITHMS["Ed25519"].load_private(SEED)(jws.signing_input(jws.protected("Ed25519", KEY_ID), made))
+    verdict = Verdict.VALID if signed else Verdict.UNSIGNED
+    return ExportedEntry(number, made, detached, kid, signature, verdict, "")
+
+
+@dataclass(slots=True)
+class Tree:
+    """A ledger's tree in memory, of these leaf hashes."""
+
+    leaves: list[bytes] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, entries: Sequence[ExportedEntry]) -> Tree:
+        """Return the tree in which each entry is the leaf of its index; they are without gaps."""
+        return cls([leaf_hash(one.record) for one in entries])
+
+    def node_at(self, height: int, index: int) -> bytes:
+        """Read a perfect subtree (merkle.NodeReader)."""
+        tree = Frontier()
+        tree.extend(self.leaves[index << height : (index + 1) << height])
+        return tree.root()
+
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root of the first `size` leaves."""
+        reader: Callable[[int, int], bytes] = self.node_at
+        return root_at(len(self.leaves) if size is None else size, reader)
