@@ -15,7 +15,7 @@ import orjson
 from activity.errors import BadEvidenceError
 from activity.ground import present_ground
 from activity.models import ActivityLog
-from activity.retrieval import Tree, check_entries
+from activity.retrieval import Tree, judge_entries
 from signing import checkpoint, jws, tlog_proof
 from signing.algorithms import ALGORITHMS
 from signing.errors import BadCheckpointError, BadProofError, DistrustedCheckpointError
@@ -208,7 +208,7 @@ def _require_in_ledger(check: _Check, said: dict[str, Any], record: bytes) -> No
         raise _RefutedError(Verdict.MISSING, f"the ledger {said['ledger']} holds no entry {said['id']}")
     if bytes(entry.record) != record:
         raise _RefutedError(Verdict.TAMPERED, f"the ledger {said['ledger']} holds another record under this id")
-    (present,) = check_entries([entry])
+    (present,) = judge_entries([entry])
     if present.reasons:
         raise _RefutedError(present.verdict, present.reasons[0])
     check.right(f"the record is leaf {entry.leaf_index} of the ledger {entry.ledger.name}, under a signed checkpoint")

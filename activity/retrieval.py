@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from activity import disclosures
 from activity.entry_check import Row
 from activity.errors import TamperedEntryError, UncoveredEntryError
 from activity.ground import Ground, present_ground
@@ -49,13 +50,29 @@ class Checked:
 
 
 def check_entries(entries: Sequence[ActivityLog]) -> list[Checked]:
-    """Return each entry with its verdict, in the given order; they may be of several ledgers."""
+    """Return each entry with its verdict, in the given order, and note that they are shown."""
+    checked, trees = _judged(entries)
+    for tree in trees:
+        if not isinstance(tree.head, Finding):
+            disclosures.note_size(tree.ledger.name, tree.head.size)
+    for one in checked:
+        entry = one.entry
+        disclosures.note_entry(entry.ledger.name, entry.leaf_index, leaf_hash(bytes(entry.record)))
+    return checked
+
+
+def judge_entries(entries: Sequence[ActivityLog]) -> list[Checked]:
+    """Return each entry with its verdict, in the given order, to be shown to nobody; they may be of several ledgers."""
+    return _judged(entries)[0]
+
+
+def _judged(entries: Sequence[ActivityLog]) -> tuple[list[Checked], Collection[Tree]]:
     if not entries:
-        return []
+        return [], ()
     ground = present_ground()
     # After the entries were read: a checkpoint that covers them is signed a moment after they are committed.
     trees = {ledger.pk: Tree(ledger, ground) for ledger in {entry.ledger for entry in entries}}
-    return [_checked(entry, trees[entry.ledger_id], ground) for entry in entries]
+    return [_checked(entry, trees[entry.ledger_id], ground) for entry in entries], trees.values()
 
 
 def entry_for(readable: Collection[str], entry_id: UUID) -> Checked | None:

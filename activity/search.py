@@ -7,7 +7,7 @@ data is looked through row by row, so it needs a time range and stops after SCAN
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from operator import attrgetter
@@ -18,7 +18,9 @@ import orjson
 from django.db import connection, transaction
 from django.db.models import Q
 
+from activity import disclosures
 from activity.models import ActivityLog
+from signing.models import LedgerHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +58,7 @@ class Search:
     order: str = "-id"
     after: Place | None = None
     limit: int = 100
+    as_of: Mapping[str, int] | None = None  # how many leaves of each ledger there were; None: as many as there are
 
     @property
     def has_time_range(self) -> bool:
@@ -77,7 +80,18 @@ def find(search: Search) -> Page:
     """Return the page after `search.after`. Raises Django's OperationalError if it takes too long."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = %s", [_SECONDS * 1000])
+        search = _bounded(search)
         return _scan(search) if search.data else _page(search)
+
+
+def _bounded(search: Search) -> Search:
+    """Bound the search to the leaves there are now, so that it can be run again as of this size and find the same."""
+    if search.as_of is None:
+        heads = LedgerHead.objects.filter(ledger__in=search.ledgers).values_list("ledger__name", "size")
+        search = replace(search, as_of=dict(heads))
+    for name, size in (search.as_of or {}).items():
+        disclosures.note_size(name, size)
+    return search
 
 
 def _page(search: Search) -> Page:
@@ -114,6 +128,8 @@ def _ordered(search: Search, after: Place | None, limit: int) -> Iterator[Activi
 
 def _of_ledger(search: Search, ledger: Ledger, after: Place | None) -> QuerySet[ActivityLog]:
     wanted = Q(ledger=ledger, **search.equal)
+    if search.as_of is not None:
+        wanted &= Q(leaf_index__lt=search.as_of.get(ledger.name, 0))
     if search.occurred_from:
         wanted &= Q(occurred_at__gte=search.occurred_from)
     if search.occurred_to:

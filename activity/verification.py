@@ -28,7 +28,7 @@ from activity.queries import ACTIVITY_LEDGER, log_type_facts
 from activity.record import SYSTEM_PREFIX
 from signing.errors import BadCheckpointError, BadProofError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, Frontier, consistency_proof, verify_consistency
-from signing.models import SigningKey
+from signing.models import Ledger, SigningKey
 from signing.providers import PROVIDERS
 from signing.queries import latest_checkpoint, node_reader, tile
 from signing.tree_check import ExpectedRoot, TreeCheck
@@ -36,12 +36,11 @@ from signing.verdicts import ALARMS, Finding, Verdict, outcome
 from signing.verification import SIGNING_SECONDS, expected_roots, stored_head, stored_tiles, stray_hashes, uncovered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from signing.algorithms import Verifier
     from signing.anchors import Anchor
     from signing.keyring import RingKey
-    from signing.models import Ledger
     from signing.verification import Trust
 
 CHUNK = 32 * TILE_WIDTH  # leaves
@@ -126,7 +125,9 @@ class Report:
 
 
 class LedgerCheck:
-    """One verification of one ledger; `run` does it."""
+    """One verification of one ledger of entries; `run` does it. Ledgers of other rows override what reads them."""
+
+    table = "activity_logs"
 
     def __init__(self, ledger: Ledger, trust: Trust, anchors: Sequence[Anchor], last: ExpectedRoot | None) -> None:
         """`last` is what an earlier verification found: its leaves are not read again, but their root must stand."""
@@ -158,11 +159,11 @@ class LedgerCheck:
         last_tile: list[bytes] = []
         for chunk in range(self._first, size, CHUNK):
             end = min(chunk + CHUNK, size)
-            if not _holds_anything(self._ledger, chunk, end):
+            if not self._holds_anything(chunk, end):
                 reason = f"the ledger holds no leaves from {chunk} on, its head says {size}"
                 self.report.add([Finding(self._ledger.name, chunk, Verdict.TAMPERED, reason)])
                 break
-            tiles = {index: list(rows) for index, rows in groupby(_rows(self._ledger, chunk, end), key=_tile_of)}
+            tiles = {index: list(rows) for index, rows in groupby(self.rows(chunk, end), key=_tile_of)}
             for first in range(chunk, end, TILE_WIDTH):
                 last_tile = self._check_tile(first, min(TILE_WIDTH, size - first), tiles.pop(first // TILE_WIDTH, []))
                 self._tree.add_tile(last_tile)
@@ -170,7 +171,7 @@ class LedgerCheck:
         self._tree.finish()
         self.report.root = self._tree.root(last_tile if size % TILE_WIDTH else [])
         self.report.add(self._tree.findings)
-        self.report.add(_strays(self._ledger))
+        self.report.add(self._strays())
         self.report.add(stray_hashes(self._ledger))
         if (self._newest_checkpoint or 0) < size:
             self._newest_checkpoint = self._later_checkpoint(size)
@@ -206,12 +207,12 @@ class LedgerCheck:
         hashes = [sha256(b"\0" + row.record).digest() for row in rows]
         if len(rows) == width and stored[: HASH_SIZE * width] == b"".join(hashes):
             for row in rows:
-                self._check_entry(row)
+                self.check_row(row)
             return hashes
         for row, leaf in zip(rows, hashes, strict=True):
             place = (row.leaf_index - first) * HASH_SIZE
             if stored[place : place + HASH_SIZE] == leaf:
-                self._check_entry(row)
+                self.check_row(row)
             else:
                 reason = "its record is not the leaf that the ledger holds"
                 self.report.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
@@ -222,7 +223,8 @@ class LedgerCheck:
             return hashes[:width]
         return [stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE)]
 
-    def _check_entry(self, row: Row) -> None:
+    def check_row(self, row: Any) -> None:
+        """Report what is wrong with a row whose record is its leaf (steps 3 and 4)."""
         if row.key_id is None:
             self.report.unsigned += 1
         else:
@@ -244,6 +246,40 @@ class LedgerCheck:
             if leaf_index not in by_leaf:
                 self.report.add([Finding(self._ledger.name, leaf_index, Verdict.MISSING, "the leaf has no entry")])
         return list(by_leaf.values())
+
+    def rows(self, first: int, end: int) -> Iterator[Any]:
+        """Give the rows of leaves `first` to `end`, exclusive, in their order."""
+        return _rows(self._ledger, first, end)
+
+    def _holds_anything(self, first: int, end: int) -> bool:
+        """Tell whether there is a leaf or a row in a range; a head that lies can claim more than can be read."""
+        if tile(self._ledger, 0, first // TILE_WIDTH):
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT EXISTS (SELECT FROM public.{self.table} WHERE ledger_id = %s "  # noqa: S608 a name of ours
+                "AND leaf_index >= %s AND leaf_index < %s)",
+                [self._ledger.pk, first, end],
+            )
+            return bool(cursor.fetchone()[0])
+
+    def _strays(self) -> list[Finding]:
+        """Return findings for rows beyond the ledger's head; head and rows are read in one moment."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT a.leaf_index FROM public.{self.table} a WHERE a.ledger_id = %s "  # noqa: S608 a name of ours
+                "AND (a.leaf_index IS NULL OR a.leaf_index < 0 OR a.leaf_index >= "
+                "coalesce((SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = %s), 0)) "
+                "ORDER BY a.leaf_index LIMIT %s",
+                [self._ledger.pk, self._ledger.pk, MAX_FINDINGS],
+            )
+            strays = [row[0] for row in cursor.fetchall()]
+        reason = "an entry stands here that is not in the ledger"
+        return [Finding(self._ledger.name, leaf_index, Verdict.TAMPERED, reason) for leaf_index in strays]
+
+
+# Which check a ledger of each kind gets; an app that stores rows of another kind adds its own.
+CHECKS: dict[str, type[LedgerCheck]] = {Ledger.Kind.ACTIVITY: LedgerCheck}
 
 
 def verify_log_types(trust: Trust) -> list[Finding]:
@@ -288,7 +324,7 @@ def entries_elsewhere() -> list[Finding]:
             "ORDER BY a.ledger_id LIMIT 1) FROM claimed c WHERE c.ledger_id IS NOT NULL) "
             "SELECT stray.id::text, stray.ledger_id FROM claimed c, LATERAL (SELECT a.id, a.ledger_id "
             "FROM public.activity_logs a WHERE a.ledger_id = c.ledger_id LIMIT %s) stray "
-            "WHERE c.ledger_id NOT IN (SELECT l.id FROM public.ledgers l WHERE l.kind <> 'keys') UNION ALL "
+            "WHERE c.ledger_id NOT IN (SELECT l.id FROM public.ledgers l WHERE l.kind = 'activity') UNION ALL "
             "(SELECT a.id::text, NULL FROM public.activity_logs a WHERE a.ledger_id IS NULL LIMIT %s)",
             [MAX_FINDINGS, MAX_FINDINGS],
         )
@@ -316,13 +352,6 @@ def _contradictions(ledger: Ledger, expected: Iterable[ExpectedRoot], base: Fron
     return findings
 
 
-def _holds_anything(ledger: Ledger, first: int, end: int) -> bool:
-    """Tell whether there is a leaf or an entry in a range; a head that lies can claim more than can be read."""
-    if tile(ledger, 0, first // TILE_WIDTH):
-        return True
-    return ActivityLog.objects.filter(ledger=ledger, leaf_index__gte=first, leaf_index__lt=end).exists()
-
-
 def _base(ledger: Ledger, size: int) -> Frontier:
     """Return the stored tree of the first `size` leaves, a multiple of 256."""
     if size == 0:
@@ -337,29 +366,19 @@ def _base(ledger: Ledger, size: int) -> Frontier:
 
 
 def _rows(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
+    return map(Row._make, copied(LedgerCheck.table, _COLUMNS, ledger, first, end))
+
+
+def copied(table: str, columns: Mapping[str, str], ledger: Ledger, first: int, end: int) -> Iterator[tuple[Any, ...]]:
+    """Give `columns` (expression to type) of a table's rows from leaf `first` to `end`, exclusive, in their order."""
     query = (
-        f"COPY (SELECT {', '.join(_COLUMNS)} FROM public.activity_logs WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 integers only
+        f"COPY (SELECT {', '.join(columns)} FROM public.{table} WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 names and integers only
         f"AND leaf_index >= {int(first)} AND leaf_index < {int(end)} ORDER BY leaf_index) TO STDOUT (FORMAT BINARY)"
     )
     with connection.cursor() as cursor, cursor.copy(query) as copy:
-        copy.set_types(list(_COLUMNS.values()))
-        yield from map(Row._make, copy.rows())
+        copy.set_types(list(columns.values()))
+        yield from copy.rows()
 
 
 def _tile_of(row: Row) -> int:
     return row.leaf_index // TILE_WIDTH
-
-
-def _strays(ledger: Ledger) -> list[Finding]:
-    """Return findings for entries beyond the ledger's head; head and entries are read in one moment."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT a.leaf_index FROM public.activity_logs a WHERE a.ledger_id = %s "
-            "AND (a.leaf_index IS NULL OR a.leaf_index < 0 OR a.leaf_index >= "
-            "coalesce((SELECT h.size FROM public.ledger_heads h WHERE h.ledger_id = %s), 0)) "
-            "ORDER BY a.leaf_index LIMIT %s",
-            [ledger.pk, ledger.pk, MAX_FINDINGS],
-        )
-        strays = [row[0] for row in cursor.fetchall()]
-    reason = "an entry stands here that is not in the ledger"
-    return [Finding(ledger.name, leaf_index, Verdict.TAMPERED, reason) for leaf_index in strays]

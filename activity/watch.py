@@ -21,7 +21,7 @@ from django.db import connection, transaction
 
 from activity import notices, queries, services
 from activity.models import OpenFinding, VerificationRun
-from activity.verification import LedgerCheck, Report, entries_elsewhere, verify_log_types
+from activity.verification import CHECKS, LedgerCheck, Report, entries_elsewhere, verify_log_types
 from signing import anchors, trust
 from signing.models import Ledger
 from signing.verdicts import ALARMS, Finding, Verdict
@@ -63,7 +63,8 @@ def verify(
     for ledger in ledgers:
         if ledger.name == KEYS_LEDGER:
             continue
-        check = LedgerCheck(ledger, base, anchored, queries.last_verified(ledger) if since_last else None)
+        kind = CHECKS.get(ledger.kind, LedgerCheck)
+        check = kind(ledger, base, anchored, queries.last_verified(ledger) if since_last else None)
         for done in check.run():
             if progress is not None:
                 progress(check, done)
