@@ -7,6 +7,8 @@ One of these in a JSON object:
     {"proof": {"ledger", "leaf_index", "leaf_hash", "hashes", "checkpoint"}}          as GET …/proof gives it
     {"tlog_proof": "…", "record": "…"}                               C2SP tlog-proof, and the record in base64url
     {"checkpoint": "…"}                                              a signed note
+
+A text is such an object, an answer of the API that holds one of them, or a JWS, checkpoint or tlog-proof as it is.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import base64
 import binascii
 from typing import Any
 
-from activity import evidence
-from activity.errors import BadEvidenceError
+from activity import evidence, strict_json
+from activity.errors import BadEvidenceError, BadJsonError
 from activity.evidence import Judgement
+from signing import tlog_proof
 from signing.merkle import HASH_SIZE
 
 _KINDS = (
@@ -29,8 +32,44 @@ _KINDS = (
     ("checkpoint",),
 )
 _MAX_HASHES = 63
+_SIGNED_NOTE = "\n\n\u2014 "  # what stands between the text of a note and its signatures
+_DOTS_OF_JWS = 2
 _MAX_LEAF = 2**63 - 1
 _UNUSED = {"duplicate", "id", "tree_size", "root"}  # what our own answers hold beside
+
+
+def judge_text(text: str, *, record: str = "") -> Judgement:
+    """Judge what somebody pastes or uploads, whatever it is; `record` in base64url goes with a tlog-proof.
+
+    Raises as `judge`.
+    """
+    text = text.strip().replace("\r\n", "\n")
+    if text.startswith("{"):
+        try:
+            said = strict_json.parse(text.encode())
+        except BadJsonError as error:
+            raise BadEvidenceError(f"this begins like JSON and is none: {error}") from error
+        return judge(_recognised(said))
+    if text.startswith(tlog_proof.HEADER):
+        return judge({"tlog_proof": f"{text}\n", "record": record.strip()})
+    if _SIGNED_NOTE in text:
+        return judge({"checkpoint": f"{text}\n"})
+    if text.count(".") == _DOTS_OF_JWS and not text.count(" "):
+        return judge({"jws": "".join(text.split())})
+    raise BadEvidenceError("this is no JWS, receipt, proof, checkpoint or entry that we know")
+
+
+def _recognised(said: Any) -> object:
+    """Return the object of a kind that is in an answer of the API: an entry, a receipt or a proof."""
+    if not isinstance(said, dict):
+        return said
+    if "record" in said and "signature" in said:
+        return {"record": said["record"], "signature": said["signature"]}
+    if "receipts" in said and isinstance(said["receipts"], list) and len(said["receipts"]) == 1:
+        said = said["receipts"][0]
+    if "hashes" in said:
+        return {"proof": said}
+    return {"receipt": said} if "leaf_index" in said else said
 
 
 def judge(said: object) -> Judgement:

@@ -1,10 +1,11 @@
-"""URLs of the REST API, version 1."""
+"""URLs of the REST API, version 1, and of the pages."""
 
 from django.urls import path
 
 from activity.api.reading import LogEntry, LogEntryProof, Logs, LogTypes
 from activity.api.verifying import Verify
 from activity.api.writing import WriteLogsBulk
+from activity.views import logs
 
 urlpatterns = [
     path("logs", Logs.as_view()),
@@ -13,4 +14,9 @@ urlpatterns = [
     path("logs/<uuid:entry_id>/proof", LogEntryProof.as_view()),
     path("log-types", LogTypes.as_view()),
     path("verify", Verify.as_view()),
+]
+
+pages = [
+    path("logs/", logs.Logs.as_view(), name="logs"),
+    path("logs/<uuid:entry_id>/", logs.Entry.as_view(), name="log-entry"),
 ]

@@ -83,6 +83,14 @@ def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
     return _problem(status, code, "" if status in _SILENT else _detail(error), _errors(error))
 
 
+def status_and_detail(error: Exception) -> tuple[int, str]:
+    """Return what a page says of an error: its status, and a sentence or nothing."""
+    if isinstance(error, APIException):
+        return error.status_code, str(error.detail)
+    status, _ = _row(error)
+    return status, "" if status in _SILENT else _detail(error)
+
+
 def _row(error: Exception) -> tuple[int, str]:
     if isinstance(error, activity.BadUnitsError) and error.conflict:
         return ERRORS[activity.EventIdConflictError]

@@ -48,7 +48,7 @@ class FirstLogin(PasswordResetConfirmView):
     """Take the password and lead to the login."""
 
     form_class = FirstPasswordForm
-    success_url: Any = reverse_lazy("admin:login")
+    success_url: Any = reverse_lazy("login")
     template_name = "first_login.html"
     title = "Choose your password"
 

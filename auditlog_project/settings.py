@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "auditlog_project.error_pages.ErrorPages",
 ]
 ROOT_URLCONF = "auditlog_project.urls"
 WSGI_APPLICATION = "auditlog_project.wsgi.application"
@@ -71,6 +72,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "auditlog_project.navigation.navigation",
             ],
         },
     },
@@ -137,6 +139,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "start"
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds in which a one-time link must be used
 REST_FRAMEWORK = {
     # A view that does not say who may use it serves nobody.
@@ -154,6 +158,7 @@ REST_FRAMEWORK = {
         "verify": env.str("AUDITLOG_RATE_VERIFY", default="60/min"),
         "public": env.str("AUDITLOG_RATE_PUBLIC", default="1200/min"),
         "refused": env.str("AUDITLOG_RATE_REFUSED", default="20/min"),  # wrong API keys
+        "sign-in": env.str("AUDITLOG_RATE_SIGN_IN", default="10/min"),  # wrong passwords, by address and by account
     },
     "EXCEPTION_HANDLER": "auditlog_project.api_errors.handle",
     "DEFAULT_RENDERER_CLASSES": ["activity.api.rendering.JsonRenderer"],
@@ -218,6 +223,9 @@ AUDITLOG_WEBHOOK_SECRET = env.str("AUDITLOG_WEBHOOK_SECRET", default="")  # sign
 vars().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("AUDITLOG_NOTICE_FROM", default="auditlog@localhost")
+# What apps above activity show beside an entry on its page: functions that take request and entry and return an
+# activity.views.panels.Panel, or None.
+AUDITLOG_ENTRY_PANELS: list[str] = []
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
 

@@ -153,4 +153,5 @@ def ask(client: Client, method: str, address: str) -> int:
             b"".join(response)  # to its end, so that the file is closed
         transaction.set_rollback(True)
     sent_to = response.get("Location", "")
-    return 401 if sent_to == "/admin/" or sent_to.startswith("/admin/login/") else response.status_code
+    sent_away = sent_to.startswith(("/admin/login/", "/login/")) or (sent_to == "/admin/" and address != "/")
+    return 401 if sent_away else response.status_code

@@ -53,7 +53,7 @@ def test_the_link_sets_the_password_once(run: Any) -> None:
     assert "https://audit.example.org/first-login/" in said
     link = path_in(said)
     response = choose(link)
-    assert (response.status_code, response["Location"]) == (302, "/admin/login/")
+    assert (response.status_code, response["Location"]) == (302, "/login/")
     client = Client()
     assert client.post("/admin/login/?next=/admin/", {"username": "ada", "password": PASSWORD}).status_code == 302
     assert client.get("/admin/").status_code == 200

@@ -1,0 +1,57 @@
+"""What stands in the bar of every page, by what a person may do; and where the start leads.
+
+A page of another app gets a line in LINKS; the address is the name of its URL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from activity.access import READ_PERMISSION
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+
+class Link(NamedTuple):
+    """A page, and the permission without which its link is not shown; "" is for everybody."""
+
+    title: str
+    url_name: str
+    permission: str
+
+
+LINKS = (
+    Link("Logs", "logs", READ_PERMISSION),
+    Link("Verify", "verify", ""),
+)
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """Give templates the links of whoever asks. A context processor."""
+    user = getattr(request, "user", None)
+    if user is None:
+        return {}
+    shown = [
+        {"title": link.title, "url": url, "here": request.path.startswith(url)}
+        for link in LINKS
+        if not link.permission or user.has_perm(link.permission)
+        for url in [reverse(link.url_name)]
+    ]
+    if user.is_staff:
+        shown.append({"title": "Administration", "url": reverse("admin:index"), "here": False})
+    return {"navigation": shown}
+
+
+@require_safe
+def start(request: HttpRequest) -> HttpResponse:
+    """Lead everybody to the page that is his."""
+    if request.user.has_perm(READ_PERMISSION):
+        return redirect("logs")
+    if not request.user.is_authenticated:
+        return redirect("login")
+    return redirect("admin:index" if request.user.is_staff else "verify")

@@ -1,0 +1,82 @@
+"""`/verify/`: anybody uploads or pastes a piece of evidence and reads in plain words what can be said of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views import View
+from rest_framework.exceptions import Throttled
+
+from activity import brought
+from activity.api.throttling import Throttle
+from activity.errors import BadEvidenceError
+from signing.errors import SigningError
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+_MAX_TEXT_BYTES = 2_000_000  # of a proof file; everything else is smaller
+
+
+class EvidenceForm(forms.Form):
+    """A file or a text, and the record that a proof file is about."""
+
+    use_required_attribute = False
+
+    file = forms.FileField(label="A file", required=False)
+    text = forms.CharField(
+        label="Or its text",
+        required=False,
+        max_length=_MAX_TEXT_BYTES,
+        widget=forms.Textarea({"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
+    )
+    record = forms.CharField(
+        label="Record, for a tlog-proof file only",
+        required=False,
+        help_text="In base64url, as the API gives it.",
+        widget=forms.Textarea({"rows": 3, "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Require one of both, and make it a text."""
+        cleaned = super().clean() or {}
+        file = cleaned.get("file")
+        if file is None and not cleaned.get("text", "").strip():
+            raise forms.ValidationError("Choose a file, or paste a text.")
+        if file is not None:
+            if file.size > _MAX_TEXT_BYTES:
+                raise forms.ValidationError(f"The file is larger than the {_MAX_TEXT_BYTES:,} bytes that are taken.")
+            try:
+                cleaned["text"] = file.read().decode()
+            except UnicodeDecodeError:
+                raise forms.ValidationError("The file is no JWS, receipt, proof, checkpoint or entry.") from None
+        return cleaned
+
+
+class Verify(View):
+    """Judge what somebody brings; no account is needed, and addresses are counted."""
+
+    http_method_names = ["get", "head", "post"]
+    throttle_scope = "verify"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Ask for it."""
+        return render(request, "exports/verify.html", {"form": EvidenceForm()})
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Judge it. Raises Throttled."""
+        throttle = Throttle()
+        if not throttle.allow_request(cast("Any", request), cast("Any", self)):
+            raise Throttled(throttle.wait())
+        form = EvidenceForm(request.POST, request.FILES)
+        judgement = None
+        if form.is_valid():
+            try:
+                judgement = brought.judge_text(form.cleaned_data["text"], record=form.cleaned_data["record"])
+            except (BadEvidenceError, SigningError) as error:
+                form.add_error(None, f"This cannot be read: {error}.")
+        status = 200 if judgement else 400
+        return render(request, "exports/verify.html", {"form": form, "judgement": judgement}, status=status)
