@@ -75,3 +75,19 @@ class ImmutableRowError(SigningError):
 
     def __init__(self, model: type) -> None:
         super().__init__(f"{model.__name__}: rows are written once and stay as they are")
+
+
+class BadCertificateError(SigningError):
+    """A certificate, its chain or a PKCS#12 file is not one that an export may be signed with."""
+
+
+class BadCmsError(SigningError):
+    """A CMS signature is malformed, not in the one form that we write, or does not fit what it signs."""
+
+
+class BadTimeStampError(SigningError):
+    """A time stamp is malformed, of something else, or its authority refused or did not answer."""
+
+
+class ExportKeyError(SigningError):
+    """Somebody has no export key that could sign now: none, expired, or revoked; the text says which."""
