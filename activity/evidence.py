@@ -215,8 +215,9 @@ def _require_in_ledger(check: _Check, said: dict[str, Any], record: bytes) -> No
 
 
 def _ledger(name: str) -> Ledger:
-    ledger = Ledger.objects.filter(name=name).first()
-    if ledger is None or name not in present_ground().trust.ring.ledgers:
+    known = name in present_ground().trust.ring.ledgers  # before a text is asked for that no database could hold
+    ledger = Ledger.objects.filter(name=name).first() if known else None
+    if ledger is None:
         raise _RefutedError(Verdict.MISSING, f"there is no ledger {name!r}")
     return ledger
 

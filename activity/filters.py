@@ -20,7 +20,7 @@ from django.core import signing as tokens
 
 from activity.errors import BadQueryError, Problem
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp
-from activity.search import EQUAL, ORDERS, Place, Search
+from activity.search import EQUAL, MAX_LIMIT, ORDERS, Place, Search
 from signing.errors import LedgerNotFoundError
 from signing.queries import ledger_named
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from django.http import QueryDict
 
-MAX_LIMIT = 1_000
 TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
 _PAGING = ("order", "limit", "cursor")
 _DATA = "data."
@@ -42,9 +41,8 @@ def search_of(query: QueryDict, readable: Iterable[str]) -> Search:
     problems: list[Problem] = []
     said: dict[str, Any] = {"equal": {}, "data": {}}
     for name in query:
-        values = query.getlist(name)
         try:
-            _take(said, name, values)
+            _take(said, name, query.getlist(name))
         except ValueError as error:
             problems.append(Problem(name, str(error)))
     if problems:

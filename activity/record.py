@@ -35,7 +35,9 @@ SEVERITIES = ("debug", "info", "notice", "warning", "error", "critical")
 SYSTEM_PREFIX = "auditlog."
 RESERVED_KEYS = frozenset({"_sd", "_sd_alg", "..."})  # SD-JWT (RFC 9901) gives them a meaning
 
-_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+TYPE_PATTERN = r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*"
+
+_TYPE = re.compile(TYPE_PATTERN)
 _RESERVED = re.compile(rb'"(?:_sd|\.\.\.")')  # any key or text that begins like one of RESERVED_KEYS
 _MAY_BE_EMPTY = frozenset({"target"})
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EQUAL = ("type", "actor", "action", "target", "outcome", "severity", "source", "ip", "event_id", "leaf_index")
 ORDERS = ("-id", "id", "-occurred_at", "occurred_at")  # by id is in the order of recording
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 SCANNED = 20_000  # entries that a filter on data looks through at most for one page
 _SCAN = 500  # of them read at once
 _SECONDS = 10  # for which a query may run
@@ -57,7 +58,7 @@ class Search:
     recorded_to: datetime | None = None
     order: str = "-id"
     after: Place | None = None
-    limit: int = 100
+    limit: int = DEFAULT_LIMIT
     as_of: Mapping[str, int] | None = None  # how many leaves of each ledger there were; None: as many as there are
 
     @property

@@ -9,7 +9,7 @@ What is not in the table is 500 without details; the log has them, the answer ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -18,13 +18,24 @@ from django.db import Error as DatabaseError
 from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
 from redis.exceptions import ConnectionError as BrokerConnectionError
+from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.views import set_rollback
 
 from activity import errors as activity
 from signing import errors as signing
 
+PROBLEM_JSON = "application/problem+json"
 _LOG = logging.getLogger(__name__)
+
+
+class LengthRequired(APIException):
+    """A body was announced without its length, which would be read as no body at all."""
+
+    status_code = HTTPStatus.LENGTH_REQUIRED
+    default_detail = "send the body with a Content-Length; Transfer-Encoding: chunked is not read"
+    default_code = "length_required"
+
 
 # The first row that fits counts: a class stands before those it inherits from.
 ERRORS: dict[type[Exception], tuple[int, str]] = {
@@ -67,8 +78,76 @@ SQLSTATES: dict[str, tuple[int, str]] = {
     "55P03": (503, "database-busy"),  # lock_timeout
     "57014": (503, "database-busy"),  # statement_timeout
 }
+# What the framework raises by itself; status and code are its own.
+FRAMEWORK: tuple[type[APIException], ...] = (
+    exceptions.NotAuthenticated,
+    exceptions.AuthenticationFailed,
+    exceptions.PermissionDenied,
+    exceptions.MethodNotAllowed,
+    exceptions.NotAcceptable,
+    exceptions.UnsupportedMediaType,
+    exceptions.Throttled,
+    LengthRequired,
+)
+_UNEXPECTED = (500, "internal-error")
+BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong Host, a broken cookie
+# What a code means and what its reader does about it; docs/api.md shows the whole table.
+MEANINGS: dict[str, str] = {
+    "append-only": "rows of evidence are written once and stay",
+    "authentication-failed": "the API key is unknown, revoked or expired, or the login is not good",
+    "bad-body": "the gzip data breaks off or is damaged",
+    "bad-events": "at least one event is faulty; nothing was recorded",
+    "bad-evidence": "what was sent is no piece of evidence of a known form",
+    "bad-json": "the body is not JSON as it is taken here: one value, UTF-8, no key twice, no number beyond 64 bits",
+    "bad-log-type": "a log type cannot be so",
+    "bad-query": "a parameter is unknown, wrong, or lacks another one",
+    "bad-request": "the request is malformed, or names a host that is not served here",
+    "bad-right": "a right cannot be given or taken so",
+    "broker-unavailable": "the server cannot reach its counters; try again",
+    "database-busy": "the database took too long; nothing was recorded, try again or ask for less",
+    "entry-tampered": "the entry was changed or is missing, and this server withholds such entries",
+    "entry-unsigned": "the entry carries no signature that an outsider could verify; its proof stands for it",
+    "event-id-conflict": "an event_id was used before, with other content; nothing was recorded",
+    "forbidden": "this may not be done",
+    "in-use": "something else still needs it",
+    "internal-error": "a fault of the server; its log has the request id",
+    "key-life-cycle": "a key's life only goes forward",
+    "key-not-found": "there is no such key",
+    "key-state": "the key's state does not permit this",
+    "key-unavailable": "the server cannot open its signing keys; nothing was recorded, try again later",
+    "ledger-not-found": "there is no such ledger, or not for you",
+    "ledger-refused": "the ledger does not take this",
+    "length-required": "send the body with a Content-Length",
+    "method-not-allowed": "this address does not take this method",
+    "no-active-key": "there is no active key to sign with; nothing was recorded, try again later",
+    "no-checkpoint-yet": "no checkpoint covers the entry yet; try again in a minute",
+    "no-such-tile": "this is not the path of a tile",
+    "not-acceptable": "the answer cannot be had in the form that Accept asks for",
+    "not-authenticated": "this needs an API key or a login",
+    "not-found": "there is nothing here, or not for you",
+    "not-in-the-ledger": "an entry must be the leaf that its ledger holds",
+    "permission-denied": "the API key has not this scope, the person not this role, or the ledger is another one",
+    "rolled-back": "a copy of a checkpoint outside shows that the database was set back; nothing may be recorded",
+    "throttled": "too many requests; Retry-After says when to come again",
+    "too-much": "the body, the number of events or a line is larger than is taken at once",
+    "unknown-log-type": "no log type matches, and this server refuses such events; nothing was recorded",
+    "unsupported-media-type": "the body has another Content-Type or Content-Encoding than is read here",
+}
 # Whose text says how the server is built, and not what the sender can do.
 _SILENT = frozenset({500, 503})
+
+
+def row_of(kind: type[Exception]) -> tuple[int, str]:
+    """Return status and code of errors of this class."""
+    if issubclass(kind, APIException):
+        return kind.status_code, _code(kind)
+    return next((row for known, row in ERRORS.items() if issubclass(kind, known)), _UNEXPECTED)
+
+
+def codes() -> dict[str, int]:
+    """Return every code with its status."""
+    rows = [*ERRORS.values(), *SQLSTATES.values(), *map(row_of, FRAMEWORK), _UNEXPECTED, BAD_REQUEST]
+    return {code: status for status, code in rows}
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
@@ -80,7 +159,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
     status, code = _row(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
-    return _problem(status, code, "" if status in _SILENT else _detail(error), _errors(error))
+    return problem(status, code, "" if status in _SILENT else _detail(error), _errors(error))
 
 
 def status_and_detail(error: Exception) -> tuple[int, str]:
@@ -96,12 +175,12 @@ def _row(error: Exception) -> tuple[int, str]:
         return ERRORS[activity.EventIdConflictError]
     if isinstance(error, DatabaseError):
         state = getattr(error.__cause__, "sqlstate", None)
-        return SQLSTATES.get(state or "", (500, "internal-error"))
-    return next((row for kind, row in ERRORS.items() if isinstance(error, kind)), (500, "internal-error"))
+        return SQLSTATES.get(state or "", _UNEXPECTED)
+    return row_of(type(error))
 
 
 def _of_framework(error: APIException) -> JsonResponse:
-    response = _problem(error.status_code, str(error.default_code).replace("_", "-"), str(error.detail), [])
+    response = problem(error.status_code, _code(type(error)), str(error.detail))
     if header := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = header
     if wait := getattr(error, "wait", None):
@@ -109,9 +188,17 @@ def _of_framework(error: APIException) -> JsonResponse:
     return response
 
 
+def _code(kind: type[APIException]) -> str:
+    return str(kind.default_code).replace("_", "-")
+
+
 def _detail(error: Exception) -> str:
     if isinstance(error, activity.BadEventsError | activity.BadUnitsError):
         return "nothing was recorded; `errors` names every fault"
+    if isinstance(error, activity.BadQueryError):
+        return "nothing was looked for; `errors` names every parameter that is wrong"
+    if isinstance(error, signing.LedgerNotFoundError):
+        return MEANINGS["ledger-not-found"]  # its own text names the ledgers there are, to operators
     if isinstance(error, DatabaseError):
         return "the database refused"
     return str(error)
@@ -129,7 +216,8 @@ def _errors(error: Exception) -> list[dict[str, object]]:
     return []
 
 
-def _problem(status: int, code: str, detail: str, errors: list[dict[str, object]]) -> JsonResponse:
+def problem(status: int, code: str, detail: str = "", errors: Sequence[dict[str, object]] = ()) -> JsonResponse:
+    """Return a problem document."""
     said: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -139,5 +227,5 @@ def _problem(status: int, code: str, detail: str, errors: list[dict[str, object]
     if detail:
         said["detail"] = detail
     if errors:
-        said["errors"] = errors
-    return JsonResponse(said, status=status, content_type="application/problem+json")
+        said["errors"] = list(errors)
+    return JsonResponse(said, status=status, content_type=PROBLEM_JSON)

@@ -38,6 +38,8 @@ INSTALLED_APPS = [
     "activity",
     "signing",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_structlog",
     "csp",
     "auditlog_project.apps.ConsoleConfig",
@@ -49,6 +51,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "auditlog_project.request_logs.RequestLogs",
+    "auditlog_project.refusals.RequireLength",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -163,6 +166,24 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "auditlog_project.api_errors.handle",
     "DEFAULT_RENDERER_CLASSES": ["activity.api.rendering.JsonRenderer"],
     "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter of ours
+    "DEFAULT_SCHEMA_CLASS": "auditlog_project.openapi.operations.Operation",
+}
+# The OpenAPI document; auditlog_project/openapi says how a view gets into it.
+SPECTACULAR_SETTINGS = {
+    "TITLE": "auditlog",
+    "VERSION": "1.0.0",  # of the API; docs/api.md says what may change
+    "DESCRIPTION": "Activity logs that a stranger can check: record events, read each entry with its verdict, verify "
+    "what somebody shows you. Refusals are problem documents (RFC 9457); their `code` is for programs and stays.",
+    "TAGS": [
+        {"name": "Entries", "description": "Systems with an API key and people with a login record and read."},
+        {"name": "Log types", "description": "Which events are signed."},
+        {"name": "Evidence", "description": "For anybody, without an account: verify, and fetch what to verify with."},
+    ],
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SORT_OPERATION_PARAMETERS": False,
+    "POSTPROCESSING_HOOKS": ["auditlog_project.openapi.document.name_components"],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # tests/architecture/test_openapi.py is stricter
 }
 
 LANGUAGE_CODE = "en"

@@ -8,6 +8,7 @@ from activity.urls import pages as activity_pages
 from auditlog_project.first_login import FirstLogin
 from auditlog_project.health import healthz, readyz
 from auditlog_project.navigation import start
+from auditlog_project.openapi.views import OpenApiJson, OpenApiYaml, docs
 from auditlog_project.sign_in import AdminSignIn, SignIn
 from exports.urls import pages as exports_pages
 
@@ -22,6 +23,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(exports_pages)),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("api/v1/openapi.json", OpenApiJson.as_view()),
+    path("api/v1/openapi.yaml", OpenApiYaml.as_view()),
+    path("api/v1/docs", docs),
     path("api/v1/", include("activity.urls")),
     path("", include("signing.urls")),
 ]
+handler400 = "auditlog_project.refusals.bad_request"
+handler404 = "auditlog_project.refusals.not_found"
+handler500 = "auditlog_project.refusals.server_error"

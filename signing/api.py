@@ -8,16 +8,47 @@
 from __future__ import annotations
 
 import json
+from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from signing import queries, tiles
+from signing.errors import BadTileError, LedgerNotFoundError
 from signing.merkle import HASH_SIZE, TILE_HEIGHT
 
 _FOR_EVER = "public, max-age=31536000, immutable"
+_TAGS = ["Evidence"]
+_JWKS = {
+    "title": "Jwks",
+    "description": "A JSON Web Key Set (RFC 7517).",
+    "type": "object",
+    "required": ["keys"],
+    "properties": {
+        "keys": {
+            "type": "array",
+            "items": {
+                "title": "Jwk",
+                "description": "A public key; further members by `kty` (RFC 7518, 8037, 9964).",
+                "type": "object",
+                "required": ["kty", "kid", "alg", "use"],
+                "properties": {name: {"type": "string"} for name in ("kty", "kid", "alg")} | {"use": {"const": "sig"}},
+                "additionalProperties": {"type": "string"},
+            },
+        }
+    },
+    "additionalProperties": False,
+}
+
+
+def _described(kind: str, shape: dict[str, Any], description: str) -> dict[Any, Any]:
+    return {(200, kind): OpenApiResponse(shape, description)}
+
+
+_NAME = OpenApiParameter("name", {"type": "string"}, OpenApiParameter.PATH, description="The name of a ledger.")
 
 
 class Public(APIView):
@@ -31,6 +62,12 @@ class Public(APIView):
 class Jwks(Public):
     """The public entry keys."""
 
+    @extend_schema(
+        operation_id="get_jwks",
+        summary="Get the public entry keys",
+        tags=_TAGS,
+        responses=_described("application/jwk-set+json", _JWKS, "The keys."),
+    )
     def get(self, request: Request) -> HttpResponse:
         """Answer with every public entry key that was ever active."""
         del request
@@ -40,6 +77,15 @@ class Jwks(Public):
 class LedgerCheckpoint(Public):
     """The head of a ledger."""
 
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {"GET": (LedgerNotFoundError, Http404)}
+
+    @extend_schema(
+        operation_id="get_checkpoint",
+        summary="Get a ledger's newest checkpoint",
+        tags=_TAGS,
+        parameters=[_NAME],
+        responses=_described("text/plain", {"type": "string"}, "A signed note (C2SP tlog-checkpoint)."),
+    )
     def get(self, request: Request, name: str) -> HttpResponse:
         """Answer with the newest signed checkpoint."""
         del request
@@ -52,6 +98,25 @@ class LedgerCheckpoint(Public):
 class LedgerTile(Public):
     """A tile of a ledger's tree."""
 
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {"GET": (LedgerNotFoundError, BadTileError, Http404)}
+
+    @extend_schema(
+        operation_id="get_tile",
+        summary="Get hashes of a ledger's tree",
+        tags=_TAGS,
+        parameters=[
+            _NAME,
+            OpenApiParameter(
+                "path",
+                {"type": "string", "examples": ["0/000", "0/x001/067.p/3"]},
+                OpenApiParameter.PATH,
+                description="Level, index and width as in C2SP tlog-tiles: `L/N`, or `L/N.p/W`. Slashes stay slashes.",
+            ),
+        ],
+        responses=_described(
+            "application/octet-stream", {"type": "string", "format": "binary"}, "SHA-256 hashes, one after the other."
+        ),
+    )
     def get(self, request: Request, name: str, path: str) -> HttpResponse:
         """Answer with the hashes of a tile that the newest checkpoint covers."""
         del request

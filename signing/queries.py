@@ -27,6 +27,9 @@ _HASHES = """
 
 def ledger_named(name: str) -> Ledger:
     """Return the ledger. Raises LedgerNotFoundError, naming the ones there are."""
+    if "\0" in name:  # PostgreSQL has no such text
+        message = f"there is no ledger {name!r}"
+        raise LedgerNotFoundError(message)
     place = (str(connection.settings_dict["NAME"]), name)
     if place in _ledgers:
         return _ledgers[place]

@@ -6,7 +6,7 @@ AUDITLOG_ON_TAMPERED=block   only its id, ledger, leaf index and verdict are; al
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
@@ -16,27 +16,35 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from activity import filters, queries, retrieval, search
+from activity.api import descriptions
 from activity.api.authentication import MayRead, MayReadOrWrite, MayWrite, access_of
 from activity.api.writing import WriteLogs
-from activity.errors import BadQueryError, Problem, UnsignedEntryError
+from activity.errors import BadQueryError, Problem, TamperedEntryError, UncoveredEntryError, UnsignedEntryError
 from activity.models import ActivityLog, LogType
 from activity.retrieval import Checked
 from signing import tlog_proof
 from signing.algorithms import ALGORITHMS
 from signing.checkpoint import parse
+from signing.errors import LedgerNotFoundError
 from signing.jws import base64url
 from signing.merkle import leaf_hash
 
-JOSE, TLOG_PROOF = "application/jose", "text/plain; charset=utf-8"
+TLOG_PROOF = f"{descriptions.TEXT}; charset=utf-8"
 
 
 class Logs(WriteLogs):
     """Find entries (GET), or record them (POST)."""
 
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        **WriteLogs.raises,
+        "GET": (BadQueryError, LedgerNotFoundError),
+    }
+
     def get_permissions(self) -> list[BasePermission]:
         """Return who may do what the request asks for."""
         return [MayRead() if self.request.method in SAFE_METHODS else MayWrite()]
 
+    @descriptions.find_entries
     def get(self, request: Request) -> Response:
         """Answer with a page of entries, and with a cursor if there may be more."""
         asked = filters.search_of(request.query_params, access_of(request).readable)
@@ -54,7 +62,11 @@ class LogEntry(APIView):
     """One entry."""
 
     permission_classes = (MayRead,)
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        "GET": (BadQueryError, Http404, TamperedEntryError, UnsignedEntryError)
+    }
 
+    @descriptions.get_entry
     def get(self, request: Request, entry_id: UUID) -> HttpResponse:
         """Answer with the entry, its record and signature; with `?format=jws` as a compact JWS."""
         form = _format(request, "json", "jws")
@@ -66,7 +78,11 @@ class LogEntryProof(APIView):
     """The proof that an entry is in its ledger."""
 
     permission_classes = (MayRead,)
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        "GET": (BadQueryError, Http404, TamperedEntryError, UncoveredEntryError)
+    }
 
+    @descriptions.prove_entry
     def get(self, request: Request, entry_id: UUID) -> HttpResponse:
         """Answer with the inclusion proof under the newest checkpoint; with `?format=tlog-proof` as C2SP's file."""
         form = _format(request, "json", "tlog-proof")
@@ -95,6 +111,7 @@ class LogTypes(APIView):
 
     permission_classes = (MayReadOrWrite,)
 
+    @descriptions.list_log_types
     def get(self, request: Request) -> Response:
         """Answer with all of them; the longest pattern that matches a type counts."""
         del request
@@ -171,4 +188,4 @@ def _jws(entry: ActivityLog) -> HttpResponse:
         )
     if entry.key is not None and not ALGORITHMS[entry.key.algorithm].outsiders_can_verify:
         raise UnsignedEntryError(f"the entry {entry.id} carries an HMAC, which no outsider can verify")
-    return HttpResponse(compact, content_type=JOSE)
+    return HttpResponse(compact, content_type=descriptions.JOSE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -10,11 +10,25 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from activity import services
+from activity.api import descriptions
 from activity.api.authentication import MayWrite, access_of
 from activity.api.bodies import LinesParser, StrictJsonParser, events_of, events_of_lines
-from activity.errors import BadEventsError, BadUnitsError, EventIdConflictError, UnitFault
+from activity.errors import (
+    BadEventsError,
+    BadQueryError,
+    BadStreamError,
+    BadUnitsError,
+    EventIdConflictError,
+    Problem,
+    UnitFault,
+    UnknownLogTypeError,
+)
 from activity.queries import ACTIVITY_LEDGER
 from activity.services import Receipt
+from signing.errors import AnchorConflictError, MasterKeyError, NoActiveKeyError
+
+# What may keep anything from being recorded.
+NOT_NOW = (NoActiveKeyError, MasterKeyError, AnchorConflictError)
 
 
 class WriteLogs(APIView):
@@ -22,7 +36,11 @@ class WriteLogs(APIView):
 
     permission_classes = (MayWrite,)
     parser_classes = (StrictJsonParser,)
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        "POST": (BadEventsError, UnknownLogTypeError, EventIdConflictError, BadQueryError, *NOT_NOW)
+    }
 
+    @descriptions.record_events
     def post(self, request: Request) -> Response:
         """Answer with one receipt for one event, with a list of them for a list."""
         ledger, source = _target(request)
@@ -37,7 +55,11 @@ class WriteLogsBulk(APIView):
 
     permission_classes = (MayWrite,)
     parser_classes = (LinesParser,)
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        "POST": (BadStreamError, BadUnitsError, EventIdConflictError, BadQueryError, *NOT_NOW)
+    }
 
+    @descriptions.record_events_in_bulk
     def post(self, request: Request) -> Response:
         """Answer with the receipts in the order of the lines."""
         ledger, source = _target(request)
@@ -53,6 +75,13 @@ class WriteLogsBulk(APIView):
 
 def _target(request: Request) -> tuple[str, str | None]:
     """Return ledger and source that the sender writes to: `?ledger=`, or the only one there is, or `activity`."""
+    problems = [
+        Problem(name, "there is no such parameter; there is: ledger" if name != "ledger" else "is given more than once")
+        for name, values in request.query_params.lists()
+        if name != "ledger" or len(values) > 1
+    ]
+    if problems:
+        raise BadQueryError(problems)
     may = access_of(request)
     only = next(iter(may.writable)) if len(may.writable) == 1 else ACTIVITY_LEDGER
     ledger = request.query_params.get("ledger", only)

@@ -1,0 +1,47 @@
+"""`manage.py openapi`: the OpenAPI document of the REST API, as the server gives it at /api/v1/openapi.json."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from auditlog_project.openapi import document
+
+_HELP = """
+Print the OpenAPI document, or write it down as what version 1 of the API promises.
+
+docs/openapi-v1.json is that promise. A test fails if something in it is removed or narrowed; docs/api.md says what may
+change. Write it again when something was added; when a promise is really to be broken, that is version 2.
+
+examples:
+  ./auditlog openapi
+  ./auditlog openapi --yaml
+  ./auditlog openapi --write
+"""
+PROMISE = Path(settings.BASE_DIR) / "docs" / "openapi-v1.json"
+
+
+class Command(BaseCommand):
+    help = _HELP
+    requires_system_checks = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+        )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--yaml", action="store_true", help="print YAML")
+        how.add_argument("--write", action="store_true", help="write docs/openapi-v1.json")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["write"]:
+            PROMISE.write_bytes(document.as_json() + b"\n")
+            self.stdout.write(f"written: {PROMISE.relative_to(settings.BASE_DIR)}")
+        else:
+            self.stdout.write((document.as_yaml() if options["yaml"] else document.as_json()).decode())
