@@ -1,4 +1,4 @@
-"""`PATCH /api/v1/logs/{id}` amends an entry, `DELETE` puts a tombstone in its place. 200 with the receipt of the new leaf.
+"""`PATCH /api/v1/logs/{id}` amends an entry, `DELETE` puts a tombstone in its place. 200 with the new receipt.
 
 PATCH   {"reason": "…", "changes": {"actor": "…", "data": {…}}}      members of amending.AMENDABLE
 DELETE  {"reason": "…", "rule": "web logs: 90 days"}

@@ -99,6 +99,7 @@ def _listed(receipts: list[Receipt]) -> dict[str, Any]:
 
 
 def shown(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt as the API says it."""
     return {
         "id": receipt.id,
         "ledger": receipt.ledger,

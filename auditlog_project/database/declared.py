@@ -30,8 +30,8 @@ def _evidence(*privileges: str, update: tuple[str, ...] = ()) -> TableGrant:
 
 
 _AMENDED = (
-    "leaf_index", "record", "detached_data", "event_digest", "signature", "key_id", "actor", "action", "target", "outcome",
-    "severity", "ip", "occurred_at", "revision",
+    "leaf_index", "record", "detached_data", "event_digest", "signature", "key_id", "actor", "action", "target",
+    "outcome", "severity", "ip", "occurred_at", "revision",
 )  # fmt: skip
 TABLE_GRANTS: dict[str, TableGrant] = {
     # signing: ledgers, heads, nodes, tiles and checkpoints are written by definer functions alone.

@@ -1,4 +1,4 @@
-"""Amendment and removal: a new leaf that says why, the old version kept by the database, the event id taken for ever."""
+"""Amendment and removal: a new leaf that says why, the old version archived by the database, the event id taken."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
