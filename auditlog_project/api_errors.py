@@ -98,6 +98,7 @@ BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong
 MEANINGS: dict[str, str] = {
     "append-only": "rows of evidence are written once and stay",
     "authentication-failed": "the API key is unknown, revoked or expired, or the login is not good",
+    "bad-amendment": "an entry cannot be amended or removed so; nothing was changed",
     "bad-body": "the gzip data breaks off or is damaged",
     "bad-events": "at least one event is faulty; nothing was recorded",
     "bad-evidence": "what was sent is no piece of evidence of a known form",
@@ -108,6 +109,7 @@ MEANINGS: dict[str, str] = {
     "bad-right": "a right cannot be given or taken so",
     "broker-unavailable": "the server cannot reach its counters; try again",
     "database-busy": "the database took too long; nothing was recorded, try again or ask for less",
+    "entry_locked": "the entry is locked; it changes only under an override that another person approved",
     "entry-tampered": "the entry was changed or is missing, and this server withholds such entries",
     "entry-unsigned": "the entry carries no signature that an outsider could verify; its proof stands for it",
     "event-id-conflict": "an event_id was used before, with other content; nothing was recorded",

@@ -34,17 +34,10 @@ class ChangeLog(APIView):
     """Amend an entry, or remove it under a retention rule."""
 
     parser_classes = (StrictJsonParser,)
-    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
-        method: (
-            AmendmentError,
-            BadEventsError,
-            EntryNotFoundError,
-            EntryLockedError,
-            TamperedEntryError,
-            *NOT_NOW,
-        )
-        for method in ("PATCH", "DELETE")
-    }
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = dict.fromkeys(
+        ("PATCH", "DELETE"),
+        (AmendmentError, BadEventsError, EntryNotFoundError, EntryLockedError, TamperedEntryError, *NOT_NOW),
+    )
 
     @descriptions.amend_entry
     def patch(self, request: Request, entry_id: UUID) -> Response:
