@@ -23,6 +23,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.views import set_rollback
 
 from activity import errors as activity
+from metaaudit import errors as metaaudit
 from signing import errors as signing
 
 PROBLEM_JSON = "application/problem+json"
@@ -50,12 +51,10 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.TooMuchError: (413, "too-much"),
     activity.BadQueryError: (400, "bad-query"),
     activity.BadEvidenceError: (400, "bad-evidence"),
-    activity.AmendmentError: (400, "bad-amendment"),
-    activity.EntryNotFoundError: (404, "not-found"),
-    activity.EntryLockedError: (423, "entry_locked"),
     activity.TamperedEntryError: (409, "entry-tampered"),
     activity.UnsignedEntryError: (404, "entry-unsigned"),
     activity.UncoveredEntryError: (503, "no-checkpoint-yet"),
+    metaaudit.NotRecordedError: (503, "not-recorded"),
     signing.LedgerNotFoundError: (404, "ledger-not-found"),
     signing.KeyNotFoundError: (404, "key-not-found"),
     signing.NoActiveKeyError: (503, "no-active-key"),
@@ -98,7 +97,6 @@ BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong
 MEANINGS: dict[str, str] = {
     "append-only": "rows of evidence are written once and stay",
     "authentication-failed": "the API key is unknown, revoked or expired, or the login is not good",
-    "bad-amendment": "an entry cannot be amended or removed so; nothing was changed",
     "bad-body": "the gzip data breaks off or is damaged",
     "bad-events": "at least one event is faulty; nothing was recorded",
     "bad-evidence": "what was sent is no piece of evidence of a known form",
@@ -109,7 +107,6 @@ MEANINGS: dict[str, str] = {
     "bad-right": "a right cannot be given or taken so",
     "broker-unavailable": "the server cannot reach its counters; try again",
     "database-busy": "the database took too long; nothing was recorded, try again or ask for less",
-    "entry_locked": "the entry is locked; it changes only under an override that another person approved",
     "entry-tampered": "the entry was changed or is missing, and this server withholds such entries",
     "entry-unsigned": "the entry carries no signature that an outsider could verify; its proof stands for it",
     "event-id-conflict": "an event_id was used before, with other content; nothing was recorded",
@@ -131,6 +128,7 @@ MEANINGS: dict[str, str] = {
     "not-authenticated": "this needs an API key or a login",
     "not-found": "there is nothing here, or not for you",
     "not-in-the-ledger": "an entry must be the leaf that its ledger holds",
+    "not-recorded": "the access could not be recorded, so nothing is shown or done; try again",
     "permission-denied": "the API key has not this scope, the person not this role, or the ledger is another one",
     "rolled-back": "a copy of a checkpoint outside shows that the database was set back; nothing may be recorded",
     "throttled": "too many requests; Retry-After says when to come again",

@@ -8,3 +8,11 @@ class MetaauditConfig(AppConfig):
 
     name = "metaaudit"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let `verify` know how ledgers of meta logs are read."""
+        from activity.verification import CHECKS  # noqa: PLC0415 -- it needs the loaded models
+        from metaaudit.verification import MetaLedgerCheck  # noqa: PLC0415 -- the same
+        from signing.models import Ledger  # noqa: PLC0415 -- the same
+
+        CHECKS[Ledger.Kind.META] = MetaLedgerCheck

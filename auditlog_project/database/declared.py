@@ -29,10 +29,6 @@ def _evidence(*privileges: str, update: tuple[str, ...] = ()) -> TableGrant:
     return TableGrant(("SELECT", *privileges), update)
 
 
-_AMENDED = (
-    "leaf_index", "record", "detached_data", "event_digest", "signature", "key_id", "actor", "action", "target",
-    "outcome", "severity", "ip", "occurred_at", "revision",
-)  # fmt: skip
 TABLE_GRANTS: dict[str, TableGrant] = {
     # signing: ledgers, heads, nodes, tiles and checkpoints are written by definer functions alone.
     "ledgers": _READ,
@@ -46,10 +42,7 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "key_events": _evidence("INSERT"),
     # activity
     "log_types": _evidence("INSERT", "DELETE", update=("requires_signature", "algorithm", "description", "updated_at")),
-    # An amendment is the next version as a whole; facts that never change are not among its columns, nor is the type.
-    "activity_logs": _evidence("INSERT", update=_AMENDED),
-    # Written by the trigger that archives, purged by the owner alone.
-    "activity_revisions": _READ,
+    "activity_logs": _evidence("INSERT"),
     "verification_runs": _evidence("INSERT"),
     "open_findings": _evidence("INSERT", update=("gone_at",)),
     "notices": _evidence("INSERT"),
@@ -57,6 +50,8 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "deliveries": _evidence("INSERT", update=("attempts", "next_attempt_at", "last_error", "delivered_at")),
     "api_keys": _evidence("INSERT", update=("revoked_at",)),
     "ledger_grants": _evidence("INSERT", "DELETE"),
+    # metaaudit
+    "meta_logs": _evidence("INSERT"),
     # Django
     "auth_group": _FRAMEWORK,
     "auth_group_permissions": _FRAMEWORK,
@@ -75,7 +70,6 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "ledger_open(text,text,text)": ("app",),
     "ledger_append(smallint,bytea,text[])": ("app",),
     "ledger_lock_all()": ("app",),
-    "remove_entry(uuid,bigint,bytea,bytea,bytea,text)": ("app",),
     "checkpoint_store(smallint,bigint,bytea,text,text[])": ("app",),
     # Only reads; the guard AL003 calls it with the rights of whoever inserts.
     "ledger_leaf_hashes(smallint,bigint,integer)": ("app",),

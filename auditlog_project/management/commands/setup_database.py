@@ -36,6 +36,7 @@ from auditlog_project.database import (
     unknown_names,
 )
 from auditlog_project.roles import make_roles
+from metaaudit import services as metaaudit_services
 from signing import services as signing_services
 from signing.models import Ledger
 
@@ -60,7 +61,12 @@ Example:
 
 def bootstrap() -> list[str]:
     """Make the first keys, ledgers, trust file, system entries and roles over the runtime connection; return lines."""
-    return [*signing_services.bootstrap(), *activity_services.bootstrap(), *make_roles()]
+    return [
+        *signing_services.bootstrap(),
+        *activity_services.bootstrap(),
+        *metaaudit_services.bootstrap(),
+        *make_roles(),
+    ]
 
 
 class Command(BaseCommand):

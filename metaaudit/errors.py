@@ -1,0 +1,13 @@
+"""What can go wrong with the meta log. No HTTP in here."""
+
+
+class MetaauditError(Exception):
+    """Base of every error of this app."""
+
+
+class NotRecordedError(MetaauditError):
+    """An access could not be recorded, so it is not granted."""
+
+
+class UnknownActionError(MetaauditError):
+    """A name that is not in the closed vocabulary of actions."""
