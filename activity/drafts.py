@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from activity.policies import Policies
-    from activity.record import Claims, Event
+    from activity.record import Amendment, Claims, Event
     from signing.algorithms import Signer
 
 _WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings
@@ -53,6 +53,8 @@ class Draft:
     leaf_hash: bytes = b""
     key_id: str | None = None
     signature: bytes | None = None
+    revision: int = 1
+    amendment: Amendment | None = None  # from revision 2 on
 
     @property
     def id_text(self) -> str:
@@ -132,6 +134,8 @@ def seal(drafts: Sequence[Draft], *, ledger: str, key_for: Callable[[str], Entry
             ledger=ledger,
             recorded_at=timestamp(one.recorded_at),
             kid=one.key_id,
+            revision=one.revision,
+            amendment=one.amendment,
         )
         one.leaf_hash = leaf_hash(one.record)
 

@@ -1,4 +1,6 @@
-"""The rows of entries on their way into PostgreSQL: with its leaf for one, COPY for many. Called by services.py alone.
+"""The rows of entries on their way into PostgreSQL: with its leaf for one, COPY for many, UPDATE for a new version.
+
+Called by services.py and amending.py alone.
 
 The columns beside the record are an index over it. PostgreSQL has no U+0000 in text, so they show it as U+2400.
 """
@@ -46,6 +48,7 @@ COLUMNS: dict[str, str] = {
     "revision": "int4",
     "locked": "bool",
 }
+_FOR_EVER = ("id", "ledger_id", "event_id", "type", "source", "recorded_at", "locked")
 _NAMES = ", ".join(COLUMNS)
 _PLACES = ", ".join(
     "first_leaf" if name == "leaf_index" else f"{'%b' if kind == 'bytea' else '%s'}::{kind}"
@@ -55,6 +58,12 @@ _APPEND_AND_INSERT: LiteralString = (
     f"WITH appended AS MATERIALIZED ({APPEND}), "  # noqa: S608 names and places only
     f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_PLACES} FROM appended) "
     "SELECT first_leaf, new_size, new_frontier FROM appended"
+)
+# What differs from version to version; the app role may update nothing else.
+_VERSION = [name for name in COLUMNS if name not in _FOR_EVER]
+_SUPERSEDE = (
+    f"UPDATE public.activity_logs SET {', '.join(f'{name} = %s::{COLUMNS[name]}' for name in _VERSION)} "  # noqa: S608 names only
+    "WHERE id = %s::uuid"
 )
 # In binary form a uuid is its 16 bytes and a time its microseconds since 2000, which cost less to write than objects.
 _COPY_TYPES = [{"uuid": "bytea", "timestamptz": "int8"}.get(kind, kind) for kind in COLUMNS.values()]
@@ -69,6 +78,14 @@ def append_and_insert(ledger: Ledger, draft: Draft, key_ids: list[str]) -> Appen
     row = _row(ledger, draft, 0, draft.id_text, draft.event.occurred_at, draft.recorded_at)
     without_leaf = [value for name, value in zip(COLUMNS, row, strict=True) if name != "leaf_index"]
     return execute_append(_APPEND_AND_INSERT, [ledger.pk, draft.leaf_hash, key_ids, *without_leaf])
+
+
+def supersede(ledger: Ledger, draft: Draft, leaf_index: int) -> None:
+    """Make a draft, whose leaf stands at this index, the newest version of its entry; the database archives the old."""
+    row = _row(ledger, draft, leaf_index, draft.id_text, draft.event.occurred_at, draft.recorded_at)
+    said = dict(zip(COLUMNS, row, strict=True))
+    with connection.cursor() as cursor:
+        cursor.execute(_SUPERSEDE, [*(said[name] for name in _VERSION), draft.id_text])
 
 
 def copy(ledger: Ledger, drafts: Sequence[Draft], first_leaf: int) -> None:
@@ -106,6 +123,6 @@ def _row(
         event.ip and _ip(event.ip),
         occurred_at,
         recorded_at,
-        1,
+        draft.revision,
         False,
     )

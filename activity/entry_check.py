@@ -2,9 +2,10 @@
 
 The order of the checks, after the caller has compared the record with its leaf:
     a. the columns, written as a record is written, stand around the data of the record
-    b. the data inside, or the detached data beside it, is whole; `event_digest` is that of what the writer sent
-    c. a record that names a key carries a signature of that entry key, inside its window
-    d. the key was not compromised before this leaf
+    b. from revision 2 on, and only then, the record says what it supersedes, before its data
+    c. the data inside, or the detached data beside it, is whole; `event_digest` is that of what the writer sent
+    d. a record that names a key carries a signature of that entry key, inside its window
+    e. the key was not compromised before this leaf
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from activity.record import after_data, before_data, canonical_ip, claims_digest, shown
+from activity.record import after_data, before_data, canonical_ip, claims_digest, shown, split_amendment
 from signing import jws
 from signing.algorithms import ALGORITHMS
 from signing.keyring import ENTRY_PURPOSE
@@ -94,7 +95,7 @@ class EntryCheck:
         return self._signature_finding(row)
 
     def _misfit(self, row: Row) -> str | None:
-        """Say which part of the row is not what its record says (a and b)."""
+        """Say which part of the row is not what its record says (a to c)."""
         if None in (row.occurred_at, row.recorded_at, row.outcome, row.severity, row.type, row.id, row.revision):
             return "columns differ from the record: one that is never empty is empty, or no time"
         before, after = _around_data(row, self._ledger)
@@ -107,10 +108,11 @@ class EntryCheck:
             before, after = _around_data(row, self._ledger)
             if not _frames(before, row.record, after):
                 return _NOT_OURS
-        return _data_misfit(row, before, row.record[len(before) : len(row.record) - len(after)])
+        middle = row.record[len(before) : len(row.record) - len(after)]
+        return _data_misfit(row, before, middle) if row.revision == 1 else _later_misfit(row, before, middle)
 
     def _signature_finding(self, row: Row) -> Finding | None:  # noqa: PLR0911 one return a reason
-        """Return what is wrong with the signature (c and d), or None."""
+        """Return what is wrong with the signature (d and e), or None."""
         key = self._ring.keys.get(row.key_id or "")
         if key is None:
             return self._report(row, Verdict.UNTRUSTED_KEY, f"no record of the keys ledger knows its key {row.key_id}")
@@ -183,6 +185,17 @@ def _around_data(row: Row, ledger: str) -> tuple[bytes, bytes]:
 
 def _frames(before: bytes, record: bytes, after: bytes) -> bool:
     return len(before) + len(after) <= len(record) and record.startswith(before) and record.endswith(after)
+
+
+def _later_misfit(row: Row, before: bytes, middle: bytes) -> str | None:
+    """Say what is wrong with what stands before and in the data of a further revision, or None (b and c)."""
+    try:
+        amendment, data = split_amendment(middle)
+    except ValueError:
+        return _NOT_OURS
+    if amendment is None:
+        return f"it is revision {row.revision}, and its record does not say what it supersedes"
+    return _data_misfit(row, before, data)
 
 
 def _data_misfit(row: Row, before: bytes, data: bytes) -> str | None:

@@ -98,6 +98,24 @@ class BadQueryError(ActivityError):
         self.problems = tuple(problems)
 
 
+class AmendmentError(ActivityError):
+    """An entry cannot be amended or removed as it was asked for."""
+
+
+class EntryNotFoundError(ActivityError):
+    """There is no such entry."""
+
+
+class EntryLockedError(ActivityError):
+    """The database refused to change an entry, because it is locked: rule AL002, with its own words why."""
+
+    def __init__(self, entry: str, locks: Sequence[int], reason: str) -> None:
+        super().__init__(f"the entry {entry} is locked: {reason}")
+        self.entry = entry
+        self.locks = tuple(locks)
+        self.reason = reason
+
+
 class TamperedEntryError(ActivityError):
     """The entry was changed or is missing, and AUDITLOG_ON_TAMPERED is `block`."""
 

@@ -14,7 +14,7 @@ import orjson
 
 from activity.errors import BadEvidenceError
 from activity.ground import present_ground
-from activity.models import ActivityLog
+from activity.models import ActivityLog, ActivityRevision
 from activity.retrieval import Tree, judge_entries
 from signing import checkpoint, jws, tlog_proof
 from signing.algorithms import ALGORITHMS
@@ -112,9 +112,12 @@ def judge_receipt(*, entry: UUID, ledger: str, leaf_index: int, hash_of_leaf: by
         if leaf_index >= head.size:
             raise _RefutedError(Verdict.TAMPERED, f"its checkpoint covers {head.size} leaves, so not leaf {leaf_index}")
         _require_leaf(check, opened, leaf_index, hash_of_leaf)
-        if not ActivityLog.objects.filter(ledger=opened, leaf_index=leaf_index, pk=entry).exists():
+        if ActivityLog.objects.filter(ledger=opened, leaf_index=leaf_index, pk=entry).exists():
+            check.right("the entry of this id stands at this leaf")
+        elif ActivityRevision.objects.filter(ledger=opened, leaf_index=leaf_index, entry_id=entry).exists():
+            check.right("a version of the entry of this id stood at this leaf; it was amended or removed since")
+        else:
             raise _RefutedError(Verdict.MISSING, f"the entry {entry} is not at leaf {leaf_index} any more")
-        check.right("the entry of this id stands at this leaf")
 
     return _judged(steps)
 
@@ -207,11 +210,27 @@ def _require_in_ledger(check: _Check, said: dict[str, Any], record: bytes) -> No
     if entry is None or entry.ledger.name != said["ledger"]:
         raise _RefutedError(Verdict.MISSING, f"the ledger {said['ledger']} holds no entry {said['id']}")
     if bytes(entry.record) != record:
-        raise _RefutedError(Verdict.TAMPERED, f"the ledger {said['ledger']} holds another record under this id")
+        _require_superseded(check, entry, record)
+        return
     (present,) = judge_entries([entry])
     if present.reasons:
         raise _RefutedError(present.verdict, present.reasons[0])
     check.right(f"the record is leaf {entry.leaf_index} of the ledger {entry.ledger.name}, under a signed checkpoint")
+
+
+def _require_superseded(check: _Check, entry: ActivityLog, record: bytes) -> None:
+    """Require that the record was a version of its entry, at the leaf where it stood; say what became of it."""
+    archived = ActivityRevision.objects.filter(entry_id=entry.pk, leaf_hash=leaf_hash(record)).first()
+    if archived is None:
+        raise _RefutedError(Verdict.TAMPERED, f"the ledger {entry.ledger.name} holds another record under this id")
+    _require_leaf(check, entry.ledger, archived.leaf_index, leaf_hash(record))
+    (present,) = judge_entries([entry])
+    if present.reasons:
+        raise _RefutedError(present.verdict, present.reasons[0])
+    check.right(
+        f"it was revision {archived.revision}, and was amended since: "
+        f"revision {entry.revision} is leaf {entry.leaf_index}"
+    )
 
 
 def _ledger(name: str) -> Ledger:

@@ -7,7 +7,7 @@ a time range is a range of ids.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from signing.algorithms import ALGORITHMS
+from signing.errors import ImmutableRowError
 from signing.models import AppendOnlyModel, Ledger, SigningKey
 
 
@@ -39,10 +40,9 @@ class LogType(models.Model):
         return self.pattern
 
 
-class ActivityLog(AppendOnlyModel):
-    """An entry: a record, its place in its ledger, and its signature if its log type requires one."""
+class EntryVersion(models.Model):
+    """What an entry is in one revision: its record, its place in its ledger, its signature, and an index over it."""
 
-    id = models.UUIDField(primary_key=True)
     ledger = models.ForeignKey(Ledger, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
     leaf_index = models.BigIntegerField()
     record = models.BinaryField()
@@ -64,7 +64,34 @@ class ActivityLog(AppendOnlyModel):
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
     revision = models.IntegerField(default=1)
+
+    class Meta:
+        abstract = True
+
+
+class EntryQuerySet(models.QuerySet["ActivityLog"]):
+    """Refuses what the database would refuse, with an error that says which entry and why, before the round trip."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Refuse: an entry changes by an amendment alone (amending.py)."""
+        del kwargs
+        raise ImmutableRowError(self.model)
+
+    def delete(self) -> NoReturn:
+        """Refuse: an entry goes by a removal alone (amending.py), which leaves a tombstone."""
+        raise ImmutableRowError(self.model)
+
+
+class ActivityLog(EntryVersion):
+    """An entry as it stands now. Amended, its row is the newest version; removed, it is the tombstone.
+
+    What holds are the guards AL001 and AL003; this class gives their refusals a name.
+    """
+
+    id = models.UUIDField(primary_key=True)
     locked = models.BooleanField(default=False)
+
+    objects = EntryQuerySet.as_manager()
 
     class Meta:
         db_table = "activity_logs"
@@ -96,6 +123,41 @@ class ActivityLog(AppendOnlyModel):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert a new row; refuse to change one."""
+        if not self._state.adding:
+            raise ImmutableRowError(type(self))
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: entries stay."""
+        del args, kwargs
+        raise ImmutableRowError(type(self))
+
+
+class ActivityRevision(EntryVersion):
+    """A version of an entry that an amendment or a removal superseded, archived by the database itself.
+
+    Purged, nothing is left but its place, its hash, and what tells a retry from a conflict.
+    """
+
+    entry_id = models.UUIDField()
+    leaf_hash = models.BinaryField()
+    superseded_at = models.DateTimeField(db_default=Now())
+    purged_by = models.UUIDField(null=True)  # the system entry that says who purged it, and why
+
+    class Meta:
+        db_table = "activity_revisions"
+        verbose_name = "revision"
+        ordering: ClassVar = ["entry_id", "revision"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["entry_id", "revision"], name="one_row_per_revision"),
+            models.UniqueConstraint(fields=["ledger", "leaf_index"], name="one_revision_per_leaf"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entry_id}, revision {self.revision}"
 
 
 class VerificationRun(AppendOnlyModel):

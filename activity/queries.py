@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from activity.models import ActivityLog, LogType, OpenFinding, VerificationRun
+from activity.models import ActivityLog, ActivityRevision, LogType, OpenFinding, VerificationRun
 from activity.policies import Policies, Policy
 from signing import jws, statements
+from signing.merkle import leaf_hash
 from signing.tree_check import ExpectedRoot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
 
     from django.db.models import QuerySet
 
     from signing.models import Ledger
 
 ACTIVITY_LEDGER = "activity"
+TOMBSTONE = "auditlog.entry.removed"  # type of what stands in the place of a removed entry
 
 
 def policies() -> Policies:
@@ -25,16 +28,35 @@ def policies() -> Policies:
     return Policies(Policy(*row) for row in rows)
 
 
-def known_event_ids(ledger: Ledger, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ActivityLog]:
+class FirstVersion(NamedTuple):
+    """An entry as its writer recorded it, which is what a retry gets back, whatever became of it since."""
+
+    id: UUID
+    leaf_index: int
+    leaf_hash: bytes
+    event_digest: bytes
+
+
+def known_event_ids(ledger: Ledger, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], FirstVersion]:
     """Return the entries of a ledger that hold one of these (source, event id) pairs, by pair."""
     by_source: dict[str, list[str]] = {}
     for source, event_id in pairs:
         by_source.setdefault(source, []).append(event_id)
-    return {
+    found = {
         (source, entry.event_id or ""): entry
         for source, event_ids in by_source.items()
         for entry in ActivityLog.objects.filter(ledger=ledger, source=source, event_id__in=event_ids)
     }
+    changed = [entry.pk for entry in found.values() if entry.revision > 1]
+    archived = ActivityRevision.objects.filter(entry_id__in=changed, revision=1) if changed else ()
+    first = {one.entry_id: one for one in archived}
+    return {pair: _first_version(entry, first.get(entry.pk)) for pair, entry in found.items()}
+
+
+def _first_version(entry: ActivityLog, archived: ActivityRevision | None) -> FirstVersion:
+    if archived is None:
+        return FirstVersion(entry.pk, entry.leaf_index, leaf_hash(bytes(entry.record)), bytes(entry.event_digest))
+    return FirstVersion(entry.pk, archived.leaf_index, bytes(archived.leaf_hash), bytes(archived.event_digest))
 
 
 def entry_as_jws(entry: ActivityLog) -> str | None:

@@ -5,8 +5,9 @@
 
 Deterministic JSON: these members in this order (sorted by code point), no white space, UTF-8, at most MAX_RECORD bytes.
 `event_id`, `ip` and `kid` are left out where there is none. Data that would push the record over its limit is detached:
-`"data_sha256":"<hex>","data_size":n` stand in its place. The bytes are made once; verification never re-encodes them,
-it rebuilds what stands around `data` from the index columns and compares.
+`"data_sha256":"<hex>","data_size":n` stand in its place. From revision 2 on `"amendment":{…}` stands before `data` and
+says what the record supersedes, by whom and why (`Amendment`). The bytes are made once; verification never re-encodes
+them, it rebuilds what stands around `data` from the index columns and compares.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
+from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -62,6 +64,76 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """Why there is a further revision of an entry: what it supersedes, who made it so, when and for what reason.
+
+    `override` is the number of the override under which a locked entry was changed.
+    """
+
+    at: str
+    by: str
+    reason: str
+    leaf_index: int
+    leaf_hash: str  # in hex
+    override: int | None = None
+
+    def as_member(self) -> bytes:
+        """Return the member of a record, with the comma before it."""
+        said: dict[str, object] = {"at": self.at, "by": self.by}
+        if self.override is not None:
+            said["override"] = self.override
+        said |= {"reason": self.reason, "supersedes": {"leaf_hash": self.leaf_hash, "leaf_index": self.leaf_index}}
+        return b',"amendment":' + orjson.dumps(said)
+
+
+def split_amendment(middle: bytes) -> tuple[Amendment | None, bytes]:
+    """Return the amendment at the start of what stands before and in the data of a record, and the data's member.
+
+    Raises ValueError if there is one that is not written as `Amendment.as_member` does.
+    """
+    if not middle.startswith(_AMENDMENT):
+        return None, middle
+    try:
+        text = middle.decode()
+        said, end = JSONDecoder().raw_decode(text, len(_AMENDMENT))
+        amendment = _amendment(said)
+        member = text[:end].encode()
+        as_written = amendment.as_member() == member
+    except (LookupError, TypeError, RecursionError) as error:
+        raise ValueError("the amendment lacks a member, or has one that no amendment has") from error
+    if not as_written:
+        raise ValueError("the amendment is not written as this application writes it")
+    return amendment, middle[len(member) :]
+
+
+def _amendment(said: Any) -> Amendment:
+    amendment = Amendment(
+        said["at"],
+        said["by"],
+        said["reason"],
+        said["supersedes"]["leaf_index"],
+        said["supersedes"]["leaf_hash"],
+        said.get("override"),
+    )
+    texts = (amendment.at, amendment.by, amendment.reason, amendment.leaf_hash)
+    numbers = (amendment.leaf_index, 0 if amendment.override is None else amendment.override)
+    if {type(text) for text in texts} != {str} or {type(number) for number in numbers} != {int}:
+        raise TypeError("a member of an amendment is of another kind")
+    return amendment
+
+
+def amendment_of(record: bytes) -> Amendment | None:
+    """Return what a record says that it supersedes, or None if that is nothing, or not said as `Amendment` does."""
+    try:
+        return _amendment(orjson.loads(record)["amendment"])
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+_AMENDMENT = b',"amendment":'
+
+
 class Claims(NamedTuple):
     """An event that was checked, as the pieces of its record that do not depend on the server."""
 
@@ -80,8 +152,8 @@ def timestamp(moment: datetime) -> str:
     return text[1:-1] if moment.microsecond else f"{text[1:-2]}.000000Z"
 
 
-def check(event: Event, *, max_detached_bytes: int) -> Claims:
-    """Return the pieces of the event's record.
+def check(event: Event, *, max_detached_bytes: int, reserved: int = 0) -> Claims:
+    """Return the pieces of the event's record, leaving room in it for `reserved` further bytes.
 
     Raises BadEventsError naming every faulty field of this event.
     """
@@ -112,7 +184,7 @@ def check(event: Event, *, max_detached_bytes: int) -> Claims:
         )
     )
     digest = claims_digest(before, data, said)
-    if len(before) + len(data) + len(said) + _SERVER_SHARE <= MAX_RECORD:
+    if len(before) + len(data) + len(said) + _SERVER_SHARE + reserved <= MAX_RECORD:
         return Claims(before, b',"data":' + data, None, occurred_at, digest)
     stand_in = b',"data_sha256":"%b","data_size":%d' % (sha256(data).hexdigest().encode(), len(data))
     return Claims(before, stand_in, data, occurred_at, digest)
@@ -170,11 +242,20 @@ def after_data(  # noqa: PLR0913 the members of the format, in its order
 
 
 def compose(
-    event: Event, claims: Claims, *, entry_id: str, ledger: str, recorded_at: str, kid: str | None, revision: int = 1
+    event: Event,
+    claims: Claims,
+    *,
+    entry_id: str,
+    ledger: str,
+    recorded_at: str,
+    kid: str | None,
+    revision: int = 1,
+    amendment: Amendment | None = None,
 ) -> bytes:
     """Return the record of a checked event; `kid` names the key that signs it, if one does."""
     return (
         claims.before
+        + (b"" if amendment is None else amendment.as_member())
         + claims.data
         + after_data(
             event_id=event.event_id,

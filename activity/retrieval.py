@@ -22,8 +22,9 @@ from activity import disclosures
 from activity.entry_check import Row
 from activity.errors import TamperedEntryError, UncoveredEntryError
 from activity.ground import Ground, present_ground
-from activity.models import ActivityLog
-from activity.record import timestamp
+from activity.models import ActivityLog, ActivityRevision
+from activity.queries import TOMBSTONE
+from activity.record import amendment_of, timestamp
 from signing.errors import BadProofError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, inclusion_proof, leaf_hash, verify_inclusion
 from signing.queries import latest_checkpoint, node_reader, prove_inclusion, tile
@@ -89,6 +90,16 @@ def entry_for(readable: Collection[str], entry_id: UUID) -> Checked | None:
     return checked
 
 
+def archived_versions(entry: ActivityLog) -> list[ActivityRevision]:
+    """Return the superseded versions of an entry, the first one first, and note that they are shown."""
+    if entry.revision == 1:
+        return []
+    versions = list(ActivityRevision.objects.filter(entry_id=entry.pk).order_by("revision"))
+    for version in versions:
+        disclosures.note_entry(entry.ledger.name, version.leaf_index, bytes(version.leaf_hash))
+    return versions
+
+
 def is_blocked(checked: Checked) -> bool:
     """Tell whether of an entry only its place and verdict are served, as AUDITLOG_ON_TAMPERED has it."""
     return checked.verdict in ALARMS and settings.AUDITLOG_ON_TAMPERED == "block"
@@ -117,7 +128,16 @@ def _checked(entry: ActivityLog, tree: Tree, ground: Ground) -> Checked:
         return Checked(entry, finding.verdict, (finding.reason,))
     if ground.doubt is not None:
         return Checked(entry, Verdict.CANNOT_TELL, (ground.doubt,))
+    if entry.type == TOMBSTONE:
+        return Checked(entry, Verdict.REMOVED, (said_of_removal(entry),))
     return Checked(entry, Verdict.UNSIGNED if row.key_id is None else Verdict.VALID)
+
+
+def said_of_removal(tombstone: ActivityLog) -> str:
+    """Return in one sentence what a tombstone says."""
+    amendment = amendment_of(bytes(tombstone.record))
+    why = "" if amendment is None else f": {amendment.reason}"
+    return f"it was removed by {tombstone.actor} at {timestamp(tombstone.occurred_at)}{why}"
 
 
 def _row(entry: ActivityLog) -> Row:

@@ -27,7 +27,6 @@ from signing import jws
 from signing import ledger as ledgers
 from signing.algorithms import ALGORITHMS
 from signing.errors import NoActiveKeyError
-from signing.merkle import leaf_hash
 from signing.models import Ledger, SigningKey
 from signing.providers import PROVIDERS
 from signing.queries import active_keys, ledger_named
@@ -326,14 +325,12 @@ def _first_receipts(ledger: Ledger, drafts: Sequence[Draft], waiting: Iterable[i
     conflicts = [
         Problem("$.event_id", f"{pairs[index][1]!r} was used for other content, in entry {entry.id}", index)
         for index, entry in found.items()
-        if bytes(entry.event_digest) != drafts[index].claims.digest
+        if entry.event_digest != drafts[index].claims.digest
     ]
     if conflicts:
         raise EventIdConflictError(conflicts)
     return {
-        index: Receipt(
-            str(entry.id), ledger.name, entry.leaf_index, leaf_hash(bytes(entry.record)), None, duplicate=True
-        )
+        index: Receipt(str(entry.id), ledger.name, entry.leaf_index, entry.leaf_hash, None, duplicate=True)
         for index, entry in found.items()
     }
 

@@ -1,11 +1,12 @@
 """Verification of the entries of a ledger, streaming, with flat memory. Reads; writes nothing.
 
-    1. every leaf has one entry, and no entry lies outside the ledger
+    1. every leaf has one entry, or one version of an entry in the archive, and no entry lies outside the ledger
     2. SHA-256(0x00 || record) is the leaf that the ledger holds
     3. the index columns, key and detached data are what the record says
     4. a record that names a key carries that key's signature, made inside its window and not by a thief
     5. the leaves make the tree whose roots were signed: checkpoints, anchors, the last verification
     6. log types are what their system entries say
+    7. every superseded version is followed by the record that says so, and every further one by what it supersedes
 
 Entries are read in short transactions of CHUNK leaves: one long snapshot would slow every writer down.
 """
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -26,6 +27,7 @@ from activity.entry_check import EntryCheck, Row
 from activity.models import ActivityLog, LogType
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
 from activity.record import SYSTEM_PREFIX
+from activity.versions import VersionCheck, stray_versions
 from signing.errors import BadCheckpointError, BadProofError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, Frontier, consistency_proof, verify_consistency
 from signing.models import Ledger, SigningKey
@@ -69,6 +71,7 @@ _COLUMNS = {  # of Row, in its order: expression and type
     "action": "varchar",
     "actor": "varchar",
 }
+_ARCHIVED = ["entry_id::text" if name == "id::text" else name for name in _COLUMNS]
 _LOG_TYPE_STEPS = (f"{SYSTEM_PREFIX}log-type.set", f"{SYSTEM_PREFIX}log-type.removed")
 
 
@@ -150,6 +153,7 @@ class LedgerCheck:
         findings += _contradictions(ledger, expected, base)
         self._entries = EntryCheck(ledger.name, trust.ring, hmac_verifier)
         self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), base)
+        self._versions = VersionCheck(ledger) if ledger.kind == Ledger.Kind.ACTIVITY else None
         self.report = Report(ledger.name, since, size, b"")
         self.report.add(findings)
 
@@ -164,6 +168,8 @@ class LedgerCheck:
                 self.report.add([Finding(self._ledger.name, chunk, Verdict.TAMPERED, reason)])
                 break
             tiles = {index: list(rows) for index, rows in groupby(self.rows(chunk, end), key=_tile_of)}
+            if self._versions is not None:
+                self.report.add(self._versions.read(chunk, end, chain.from_iterable(tiles.values())))
             for first in range(chunk, end, TILE_WIDTH):
                 last_tile = self._check_tile(first, min(TILE_WIDTH, size - first), tiles.pop(first // TILE_WIDTH, []))
                 self._tree.add_tile(last_tile)
@@ -172,6 +178,8 @@ class LedgerCheck:
         self.report.root = self._tree.root(last_tile if size % TILE_WIDTH else [])
         self.report.add(self._tree.findings)
         self.report.add(self._strays())
+        if self._versions is not None:
+            self.report.add(stray_versions(self._ledger))
         self.report.add(stray_hashes(self._ledger))
         if (self._newest_checkpoint or 0) < size:
             self._newest_checkpoint = self._later_checkpoint(size)
@@ -213,6 +221,8 @@ class LedgerCheck:
             place = (row.leaf_index - first) * HASH_SIZE
             if stored[place : place + HASH_SIZE] == leaf:
                 self.check_row(row)
+            elif stored[place : place + HASH_SIZE] == self._purged(row.leaf_index):
+                continue
             else:
                 reason = "its record is not the leaf that the ledger holds"
                 self.report.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
@@ -222,6 +232,9 @@ class LedgerCheck:
             self.report.add([Finding(self._ledger.name, end, Verdict.TAMPERED, reason)])
             return hashes[:width]
         return [stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE)]
+
+    def _purged(self, leaf_index: int) -> bytes | None:
+        return None if self._versions is None else self._versions.purged.get(leaf_index)
 
     def check_row(self, row: Any) -> None:
         """Report what is wrong with a row whose record is its leaf (steps 3 and 4)."""
@@ -366,17 +379,27 @@ def _base(ledger: Ledger, size: int) -> Frontier:
 
 
 def _rows(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
-    return map(Row._make, copied(LedgerCheck.table, _COLUMNS, ledger, first, end))
+    """Give entries and superseded versions as one statement sees them: an amendment moves one to the other."""
+    where = f"WHERE ledger_id = {int(ledger.pk)} AND leaf_index >= {int(first)} AND leaf_index < {int(end)}"
+    parts = [
+        f"SELECT {', '.join(_COLUMNS)} FROM public.activity_logs {where}",  # noqa: S608 integers only
+        f"SELECT {', '.join(_ARCHIVED)} FROM public.activity_revisions {where}",  # noqa: S608 the same
+    ]
+    return map(Row._make, _copy(f"{' UNION ALL '.join(parts)} ORDER BY 1", _COLUMNS.values()))
 
 
 def copied(table: str, columns: Mapping[str, str], ledger: Ledger, first: int, end: int) -> Iterator[tuple[Any, ...]]:
     """Give `columns` (expression to type) of a table's rows from leaf `first` to `end`, exclusive, in their order."""
     query = (
-        f"COPY (SELECT {', '.join(columns)} FROM public.{table} WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 names and integers only
-        f"AND leaf_index >= {int(first)} AND leaf_index < {int(end)} ORDER BY leaf_index) TO STDOUT (FORMAT BINARY)"
+        f"SELECT {', '.join(columns)} FROM public.{table} WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 names and integers only
+        f"AND leaf_index >= {int(first)} AND leaf_index < {int(end)} ORDER BY leaf_index"
     )
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
-        copy.set_types(list(columns.values()))
+    return _copy(query, columns.values())
+
+
+def _copy(query: str, types: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
+        copy.set_types(list(types))
         yield from copy.rows()
 
 

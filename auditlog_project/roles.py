@@ -3,7 +3,7 @@
     ingest               writes events through the API with a login of its own
     reader               reads entries
     auditor              reads entries, and everything by which they are judged; changes nothing
-    compliance officer   reads entries; decides which ledgers somebody may see
+    compliance officer   reads entries, amends and removes them; decides which ledgers somebody may see
     security admin       keys, log types, API keys, users; reads no entry
 
 A role is one half of a right: the other is the ledger that is granted to somebody (activity/access.py).
@@ -24,6 +24,7 @@ SECURITY_ADMIN = "security admin"
 _READS = frozenset({"activity.view_activitylog", "activity.view_logtype", "signing.view_ledger"})
 _JUDGES = frozenset(
     {
+        "activity.view_activityrevision",
         "activity.view_verificationrun",
         "activity.view_apikey",
         "activity.view_ledgergrant",
@@ -36,6 +37,8 @@ _JUDGES = frozenset(
         "auth.view_group",
     }
 )
+# To amend an entry and to put a tombstone in its place; what is locked needs an override besides.
+_CORRECTS = frozenset({"activity.change_activitylog", "activity.delete_activitylog"})
 _ADMINISTERS = frozenset(
     {
         "activity.add_logtype",
@@ -56,7 +59,7 @@ ROLES: dict[str, frozenset[str]] = {
     INGEST: frozenset({"activity.add_activitylog"}),
     READER: _READS,
     AUDITOR: _READS | _JUDGES | {"admin.view_logentry"},
-    COMPLIANCE_OFFICER: _READS | _JUDGES | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
+    COMPLIANCE_OFFICER: _READS | _JUDGES | _CORRECTS | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
     SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
 }
 

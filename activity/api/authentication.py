@@ -11,6 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from activity import access
+from activity.amending import AMEND_PERMISSION, REMOVE_PERMISSION
 from activity.api.throttling import RefusedKeys
 from activity.models import ApiKey
 
@@ -88,6 +89,18 @@ class MayRead(BasePermission):
         """Tell whether there is a ledger to read."""
         del view
         return bool(access_of(request).readable)
+
+
+class MayChange(BasePermission):
+    """A person with the right to amend (PATCH) or remove (DELETE) entries. No API key changes what was recorded."""
+
+    message = "this needs a login, a role that amends or removes entries, and a granted ledger"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Tell whether there is an entry that the sender may change so; amending.py looks at which."""
+        del view
+        right = REMOVE_PERMISSION if request.method == "DELETE" else AMEND_PERMISSION
+        return request.auth is None and bool(access_of(request).readable) and request.user.has_perm(right)
 
 
 class MayReadOrWrite(BasePermission):

@@ -169,6 +169,24 @@ get_entry = extend_schema(
         (200, JOSE): _answer({"type": "string"}, "A compact JWS."),
     },
 )
+amend_entry = extend_schema(
+    operation_id="amend_entry",
+    summary="Amend an entry",
+    description="For people with a session and the permission. The earlier version is archived.",
+    tags=ENTRIES,
+    parameters=[_ENTRY_ID],
+    request={JSON: shapes.AMENDMENT},
+    responses={200: _answer(shapes.RECEIPT, "The receipt of the new leaf.", _RECEIPT)},
+)
+remove_entry = extend_schema(
+    operation_id="remove_entry",
+    summary="Put a tombstone in an entry's place",
+    description="For people with a session and the permission. The event id stays taken.",
+    tags=ENTRIES,
+    parameters=[_ENTRY_ID],
+    request={JSON: shapes.REMOVAL},
+    responses={200: _answer(shapes.RECEIPT, "The receipt of the tombstone.", _RECEIPT)},
+)
 prove_entry = extend_schema(
     operation_id="prove_entry",
     summary="Prove that an entry is in its ledger",

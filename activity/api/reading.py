@@ -17,10 +17,11 @@ from rest_framework.views import APIView
 
 from activity import filters, queries, retrieval, search
 from activity.api import descriptions
-from activity.api.authentication import MayRead, MayReadOrWrite, MayWrite, access_of
+from activity.api.authentication import MayChange, MayRead, MayReadOrWrite, MayWrite, access_of
+from activity.api.changing import ChangeLog
 from activity.api.writing import WriteLogs
 from activity.errors import BadQueryError, Problem, TamperedEntryError, UncoveredEntryError, UnsignedEntryError
-from activity.models import ActivityLog, LogType
+from activity.models import ActivityLog, ActivityRevision, LogType
 from activity.retrieval import Checked
 from signing import tlog_proof
 from signing.algorithms import ALGORITHMS
@@ -58,13 +59,17 @@ class Logs(WriteLogs):
         return Response(said)
 
 
-class LogEntry(APIView):
-    """One entry."""
+class LogEntry(ChangeLog):
+    """One entry: read it (GET), amend it (PATCH), or put a tombstone in its place (DELETE)."""
 
-    permission_classes = (MayRead,)
     raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
-        "GET": (BadQueryError, Http404, TamperedEntryError, UnsignedEntryError)
+        **ChangeLog.raises,
+        "GET": (BadQueryError, Http404, TamperedEntryError, UnsignedEntryError),
     }
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Return who may do what the request asks for."""
+        return [MayRead() if self.request.method in SAFE_METHODS else MayChange()]
 
     @descriptions.get_entry
     def get(self, request: Request, entry_id: UUID) -> HttpResponse:
@@ -177,6 +182,19 @@ def _whole(checked: Checked) -> dict[str, Any]:
         "detached_data": None if detached is None else base64url(bytes(detached)).decode(),
         "signature": None if signature is None else base64url(bytes(signature)).decode(),
         "leaf_hash": leaf_hash(bytes(entry.record)).hex(),
+        "revisions": [_archived(one) for one in retrieval.archived_versions(entry)],
+    }
+
+
+def _archived(version: ActivityRevision) -> dict[str, Any]:
+    purged = version.purged_by is not None
+    return {
+        "revision": version.revision,
+        "leaf_index": version.leaf_index,
+        "leaf_hash": bytes(version.leaf_hash).hex(),
+        "superseded_at": version.superseded_at,
+        "purged": purged,
+        "record": None if purged else base64url(bytes(version.record)).decode(),
     }
 
 

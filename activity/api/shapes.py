@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from activity.amending import AMENDABLE, MAX_RULE
 from activity.api.bodies import MAX_EVENTS
 from activity.record import MAX_CHARACTERS, OUTCOMES, RESERVED_KEYS, SEVERITIES, TYPE_PATTERN
+from activity.services import MAX_EXPLANATION
 from signing.algorithms import ALGORITHMS
 from signing.verdicts import Verdict
 
@@ -96,6 +98,25 @@ EVENT = object_of(
     optional=("source", "target", "outcome", "severity", "ip", "event_id", "data"),
 )
 EVENTS: Shape = {"anyOf": [EVENT, {**list_of(EVENT), "minItems": 1, "maxItems": MAX_EVENTS}]}
+_REASON: Shape = {"type": "string", "minLength": 1, "maxLength": MAX_EXPLANATION, "description": "Why. Kept for ever."}
+AMENDMENT = object_of(
+    "Amendment",
+    "What to change in an entry, and why.",
+    {
+        "reason": _REASON,
+        "changes": {
+            "type": "object",
+            "properties": {name: EVENT["properties"][name] for name in AMENDABLE},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    },
+)
+REMOVAL = object_of(
+    "Removal",
+    "Why an entry is removed.",
+    {"reason": _REASON, "rule": {"type": "string", "minLength": 1, "maxLength": MAX_RULE}},
+)
 LINES: Shape = {
     "type": "string",
     "description": "A line for each event: the JSON of an Event. Blank lines are skipped.",
@@ -150,6 +171,23 @@ _BYTES: dict[str, Shape] = {
     "detached_data": said(nullable(BASE64URL), "The bytes of `data`, where it was too large for the record."),
     "signature": said(nullable(BASE64URL), "The raw signature; `?format=jws` gives it as JWS."),
     "leaf_hash": HASH,
+    "revisions": said(
+        list_of(
+            object_of(
+                "Revision",
+                "An earlier version of an entry.",
+                {
+                    "revision": {"type": "integer", "minimum": 1},
+                    "leaf_index": LEAF_INDEX,
+                    "leaf_hash": HASH,
+                    "superseded_at": MOMENT,
+                    "purged": said({"type": "boolean"}, "Whether its bytes were erased."),
+                    "record": nullable(BASE64URL),
+                },
+            )
+        ),
+        "Earlier versions, the first one first.",
+    ),
 }
 ENTRY = object_of("Entry", "An entry with what can be said of it now.", _PLACE | _COLUMNS)
 WHOLE_ENTRY = object_of("WholeEntry", "An entry, its record and its signature.", _PLACE | _COLUMNS | _BYTES)

@@ -46,7 +46,7 @@ class WriteLogs(APIView):
         ledger, source = _target(request)
         sent = request.data
         receipts = services.record_many(events_of(sent, source=source), ledger=ledger)
-        said: dict[str, Any] = _shown(receipts[0]) if isinstance(sent, dict) else _listed(receipts)
+        said: dict[str, Any] = shown(receipts[0]) if isinstance(sent, dict) else _listed(receipts)
         return Response(said, status=_status(receipts))
 
 
@@ -95,10 +95,11 @@ def _status(receipts: list[Receipt]) -> int:
 
 
 def _listed(receipts: list[Receipt]) -> dict[str, Any]:
-    return {"receipts": [_shown(receipt) for receipt in receipts]}
+    return {"receipts": [shown(receipt) for receipt in receipts]}
 
 
-def _shown(receipt: Receipt) -> dict[str, Any]:
+def shown(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt as the API says it."""
     return {
         "id": receipt.id,
         "ledger": receipt.ledger,

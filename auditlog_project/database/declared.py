@@ -29,6 +29,10 @@ def _evidence(*privileges: str, update: tuple[str, ...] = ()) -> TableGrant:
     return TableGrant(("SELECT", *privileges), update)
 
 
+_AMENDED = (
+    "leaf_index", "record", "detached_data", "event_digest", "signature", "key_id", "actor", "action", "target",
+    "outcome", "severity", "ip", "occurred_at", "revision",
+)  # fmt: skip
 TABLE_GRANTS: dict[str, TableGrant] = {
     # signing: ledgers, heads, nodes, tiles and checkpoints are written by definer functions alone.
     "ledgers": _READ,
@@ -42,7 +46,10 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "key_events": _evidence("INSERT"),
     # activity
     "log_types": _evidence("INSERT", "DELETE", update=("requires_signature", "algorithm", "description", "updated_at")),
-    "activity_logs": _evidence("INSERT"),
+    # An amendment is the next version as a whole; facts that never change are not among its columns, nor is the type.
+    "activity_logs": _evidence("INSERT", update=_AMENDED),
+    # Written by the trigger that archives, purged by the owner alone.
+    "activity_revisions": _READ,
     "verification_runs": _evidence("INSERT"),
     "open_findings": _evidence("INSERT", update=("gone_at",)),
     "notices": _evidence("INSERT"),
@@ -70,6 +77,7 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "ledger_open(text,text,text)": ("app",),
     "ledger_append(smallint,bytea,text[])": ("app",),
     "ledger_lock_all()": ("app",),
+    "remove_entry(uuid,bigint,bytea,bytea,bytea,text)": ("app",),
     "checkpoint_store(smallint,bigint,bytea,text,text[])": ("app",),
     # Only reads; the guard AL003 calls it with the rights of whoever inserts.
     "ledger_leaf_hashes(smallint,bigint,integer)": ("app",),

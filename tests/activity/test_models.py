@@ -62,7 +62,7 @@ def test_an_entry_outside_the_ledger_is_refused_by_the_database(entry: Any) -> N
     assert getattr(error.value.__cause__, "sqlstate", None) == "AL003"
 
 
-@pytest.mark.parametrize("statement", ["UPDATE activity_logs SET actor = 'm'", "DELETE FROM activity_logs"])
+@pytest.mark.parametrize("statement", ["UPDATE activity_logs SET type = 'm'", "DELETE FROM activity_logs"])
 def test_the_application_may_not_even_try_in_sql(entry: Any, statement: str) -> None:
     with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)

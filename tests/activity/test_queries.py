@@ -13,6 +13,7 @@ from activity.models import ActivityLog
 from activity.record import Event
 from activity.services import record, record_verification
 from activity.verification import Report
+from signing.merkle import leaf_hash
 from signing.queries import jwks, ledger_named
 from signing.verdicts import Finding, Verdict
 
@@ -43,7 +44,8 @@ def test_known_event_ids_are_found_by_source() -> None:
     entry = entry_of(EVENT)
     ledger = ledger_named("activity")
     asked = [("shop", "e-1"), ("shop", "e-2"), ("bar", "e-1")]
-    assert queries.known_event_ids(ledger, asked) == {("shop", "e-1"): entry}
+    (found,) = queries.known_event_ids(ledger, asked).items()
+    assert found == (("shop", "e-1"), (entry.pk, entry.leaf_index, leaf_hash(entry.record), entry.event_digest))
     assert queries.known_event_ids(ledger_named("meta"), asked) == {}
 
 

@@ -44,13 +44,13 @@ def test_every_evidence_table_is_guarded(fresh_database: Database) -> None:
 
 
 def test_every_append_only_model_has_the_guard_of_its_promise(fresh_database: Database) -> None:
-    assert {"activity_logs", "key_events", "ledgers", "meta_logs", "verification_runs"} <= set(append_only())
+    assert {"key_events", "ledgers", "meta_logs", "verification_runs"} <= set(append_only())
     assert unguarded(fresh_database.app(), append_only(), "append_only_guard") == []
 
 
 def test_a_table_without_guards_is_named(fresh_database: Database) -> None:
     owner = fresh_database.owner()
     owner.execute("CREATE TABLE forgotten (id int)")
-    owner.execute("ALTER TABLE activity_logs ENABLE TRIGGER append_only")
+    owner.execute("ALTER TABLE verification_runs ENABLE TRIGGER append_only")
     owner.execute("ALTER TABLE key_events DISABLE TRIGGER append_only_truncate")
-    assert unguarded(owner, [*append_only(), "forgotten"]) == ["activity_logs", "key_events", "forgotten"]
+    assert unguarded(owner, [*append_only(), "forgotten"]) == ["key_events", "verification_runs", "forgotten"]

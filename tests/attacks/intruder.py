@@ -180,6 +180,25 @@ class Intruder:
             self("ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL", table=table, name=name)
 
 
+def amendment(leaf_index: int, /, *, next_leaf: int, record: str = "{record}", **columns: str) -> str:
+    """Return statements that amend an entry as our services do, or as `record` and `columns` say instead.
+
+    `record` is an SQL expression over the text of a right one, written {record}; so is each of the columns.
+    """
+    right = (
+        "replace(replace(convert_from(record, 'UTF8'), '\"revision\":1,', '\"revision\":2,'), ',\"data\":', "
+        '\',"amendment":{"at":"2026-11-24T00:00:00.000000Z","by":"eve","reason":"r","supersedes":{"leaf_hash":"\' '
+        "|| encode(sha256('\\x00'::bytea || record), 'hex') || '\",\"leaf_index\":' || leaf_index || '}},\"data\":')"
+    )
+    made = f"convert_to({record.replace('{record}', right)}, 'UTF8')"
+    where = f"{of('activity')} AND leaf_index = {leaf_index}"
+    changes = {"record": made, "leaf_index": str(next_leaf), "revision": "revision + 1"} | columns
+    return (
+        f"SELECT ledger_append(ledger_id, sha256('\\x00'::bytea || {made}), '{{}}') FROM activity_logs WHERE {where}; "
+        f"UPDATE activity_logs SET {', '.join(f'{name} = {value}' for name, value in changes.items())} WHERE {where}"
+    )
+
+
 _ENTRY_COLUMNS = """
     SELECT attname FROM pg_attribute
     WHERE attrelid = 'activity_logs'::regclass AND attnum > 0 AND NOT attisdropped"""

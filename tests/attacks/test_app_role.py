@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from activity.services import record_many
-from tests.attacks.intruder import GUARDED, real_events, verify
+from tests.attacks.intruder import GUARDED, amendment, real_events, verify
 from tests.clusters import Clusters, Database, server_names
 
 EVIDENCE = [
@@ -23,9 +23,10 @@ EVIDENCE = [
     "signing_key_windows",
     "key_events",
     "activity_logs",
+    "activity_revisions",
     "verification_runs",
 ]
-DENIED, AL003, AL004, AL005, TWICE = "42501", "AL003", "AL004", "AL005", "23505"
+DENIED, AL001, AL003, AL004, AL005, TWICE = "42501", "AL001", "AL003", "AL004", "AL005", "23505"
 LEDGER = "(SELECT id FROM ledgers WHERE name = 'activity')"
 META = "(SELECT id FROM ledgers WHERE name = 'meta')"
 KEY = "(SELECT id FROM signing_keys WHERE purpose = 'entry' AND state = 'active')"
@@ -46,6 +47,14 @@ def _entry(**columns: str) -> str:
     )
 
 
+def _remove(tombstone: str) -> str:
+    """Return the removal of entry 20 with some text as its tombstone."""
+    return (
+        f"SELECT remove_entry(id, 306, convert_to({tombstone}, 'UTF8'), event_digest, signature, 'k') "
+        f"FROM activity_logs WHERE ledger_id = {LEDGER} AND leaf_index = 20"
+    )
+
+
 def _key(state: str = "pre-active") -> str:
     return (
         "INSERT INTO signing_keys (id, purpose, algorithm, state, provider, public_key) "
@@ -61,16 +70,46 @@ ATTACKS: dict[str, tuple[str, str]] = {
     **{f"update {table}": (f"UPDATE {table} SET {column} = {column}", DENIED) for table, column in {
         "ledgers": "origin", "ledger_heads": "size", "ledger_nodes": "hash", "ledger_tiles": "hashes",
         "ledger_checkpoints": "note", "signing_keys": "public_key", "signing_key_windows": "first_leaf",
-        "key_events": "record", "activity_logs": "actor", "verification_runs": "outcome",
+        "key_events": "record", "activity_logs": "recorded_at", "activity_revisions": "record", "verification_runs": "outcome",
     }.items()},
     **{f"delete {table}": (f"DELETE FROM {table}", DENIED) for table in EVIDENCE},
     **{f"truncate {table}": (f"TRUNCATE {table}", DENIED) for table in EVIDENCE},
     **{f"truncate {table} cascade": (f"TRUNCATE {table} CASCADE", DENIED) for table in EVIDENCE},
     **{f"insert {table}": (f"INSERT INTO {table} SELECT * FROM {table}", DENIED) for table in EVIDENCE[:5]},
     "merge": (
-        "MERGE INTO activity_logs a USING (SELECT 1) s ON true WHEN MATCHED THEN UPDATE SET actor = 'mallory'", DENIED),
+        "MERGE INTO activity_logs a USING (SELECT 1) s ON true WHEN MATCHED THEN UPDATE SET actor = 'mallory'", AL001),
     "merge delete": ("MERGE INTO activity_logs a USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE", DENIED),
-    "upsert": (_entry() + " ON CONFLICT (ledger_id, leaf_index) DO UPDATE SET actor = 'mallory'", DENIED),
+    "upsert": (_entry() + " ON CONFLICT (ledger_id, leaf_index) DO UPDATE SET actor = 'mallory'", AL001),
+    "insert into the archive": ("INSERT INTO activity_revisions DEFAULT VALUES", DENIED),
+    **{f"amend {what}": (amendment(20, next_leaf=306, **how), AL001) for what, how in {
+        "without saying why": {"record": "replace({record}, '\"reason\":\"r\"', '\"reason\":\" \"')"},
+        "without saying who": {"record": "replace({record}, '\"by\":\"eve\",', '')"},
+        "as another entry": {"record": "replace({record}, id::text, gen_random_uuid()::text)"},
+        "what it names another": {"record": "replace({record}, '\"leaf_index\":20', '\"leaf_index\":21')"},
+        "with another hash": {"record": "regexp_replace({record}, 'leaf_hash\":\"[0-9a-f]{4}', 'leaf_hash\":\"ffff')"},
+        "without amendment": {"record": "convert_from(record, 'UTF8')"},
+        "and skip a revision": {"revision": "7"},
+        "and keep the revision": {"revision": "1"},
+        "and keep the leaf": {"leaf_index": "20"},
+        "and take its signature": {"signature": "NULL", "key_id": "NULL"},
+    }.items()},
+    **{f"amend {column}": (amendment(20, next_leaf=306, **{column: value}), DENIED) for column, value in {
+        "id": "gen_random_uuid()", "ledger_id": META, "event_id": "'x'", "source": "'x'", "type": "'auth.x'",
+        "recorded_at": "now()", "locked": "true",
+    }.items()},
+    "amend a system entry": (amendment(0, next_leaf=306), AL001),
+    "amend beside its leaf": (
+        amendment(20, next_leaf=306).partition("; ")[2], AL003),
+    "amend twice at once": (amendment(20, next_leaf=306) + "; " + amendment(306, next_leaf=307), AL001),
+    "amend to no JSON": (amendment(20, next_leaf=306, record="'{{'"), "22P02"),
+    "remove without a tombstone": (_remove("convert_from(record, 'UTF8')"), AL001),
+    "remove without a rule": (_remove("'{\"type\":\"auditlog.entry.removed\",\"kid\":\"k\"}'"), AL001),
+    "remove by a tombstone of another": (
+        _remove("'{\"type\":\"auditlog.entry.removed\",\"kid\":\"k\",\"data\":{\"rule\":\"r\"},\"actor\":\"a\",\"action\":\"a\","
+                "\"target\":\"t\",\"outcome\":\"success\",\"severity\":\"info\",\"occurred_at\":\"2026-01-01\",\"revision\":2}'"), AL001),
+    "remove what is not there": (
+        "SELECT remove_entry(gen_random_uuid(), 306, '{\"type\":\"auditlog.entry.removed\",\"kid\":\"k\",\"data\":{\"rule\":\"r\"}}', "
+        "'x', 'x', 'k')", AL001),
     "lower the head": ("UPDATE ledger_heads SET size = 0, frontier = '{}'", DENIED),
     "jump the head": ("UPDATE ledger_heads SET size = size + 1", DENIED),
     "squat the next index": (_entry(leaf_index="306"), AL003),
@@ -105,7 +144,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "call a guard": ("SELECT append_only_guard()", DENIED),
     "trigger": (
         "CREATE TRIGGER t BEFORE INSERT ON activity_logs FOR EACH ROW EXECUTE FUNCTION append_only_guard()", DENIED),
-    "drop a guard": ("DROP TRIGGER append_only ON activity_logs", DENIED),
+    "drop a guard": ("DROP TRIGGER amended_by_rule ON activity_logs", DENIED),
     "disable guards": ("ALTER TABLE activity_logs DISABLE TRIGGER ALL", DENIED),
     "rule": ("CREATE RULE r AS ON INSERT TO activity_logs DO INSTEAD NOTHING", DENIED),
     "policy": ("CREATE POLICY p ON activity_logs", DENIED),

@@ -12,10 +12,11 @@ import pytest
 from activity.services import record_many
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
-from tests.attacks.intruder import real_events
+from tests.attacks.intruder import amendment, real_events
 from tests.clusters import Clusters, Database, server_names
 
 ACTIVITY = "(SELECT id FROM ledgers WHERE name = 'activity')"
+_AMENDED = amendment(20, next_leaf=306)
 # (table, guard): SQLSTATE and what it stops.
 ATTACKS = {
     ("ledgers", "append_only"): ("AL001", "UPDATE ledgers SET origin = origin || 'x'"),
@@ -34,7 +35,22 @@ ATTACKS = {
         "AL003",
         "INSERT INTO key_events (leaf_index, ledger_id, record) SELECT 1000, ledger_id, record FROM key_events LIMIT 1",
     ),
-    ("activity_logs", "append_only"): ("AL001", "UPDATE activity_logs SET actor = 'mallory'"),
+    ("activity_logs", "amended_by_rule"): ("AL001", "DELETE FROM activity_logs WHERE leaf_index = 20"),
+    # The attack is to lose what was amended; the block refuses it in the archive's stead, if the archive has it.
+    ("activity_logs", "archived"): (
+        "AL001",
+        f"{_AMENDED}; DO $$ BEGIN IF EXISTS (SELECT FROM activity_revisions WHERE leaf_index = 20) THEN "
+        "RAISE EXCEPTION USING ERRCODE = 'AL001'; END IF; END $$",
+    ),
+    ("activity_revisions", "kept"): ("AL001", f"{_AMENDED}; DELETE FROM activity_revisions"),
+    ("activity_revisions", "in_ledger"): (
+        "AL003",
+        f"ALTER TABLE activity_logs DISABLE TRIGGER archived; {_AMENDED}; INSERT INTO activity_revisions (entry_id, "
+        "ledger_id, leaf_index, leaf_hash, record, event_digest, type, actor, action, target, outcome, severity, source, "
+        "occurred_at, recorded_at, revision) SELECT id, ledger_id, 20, sha256('\\x00'::bytea || 'x'::bytea), 'x', event_digest, "
+        "type, actor, action, target, outcome, severity, source, occurred_at, recorded_at, 1 FROM activity_logs "
+        "WHERE leaf_index = 306",
+    ),
     ("activity_logs", "in_ledger"): (
         "AL003",
         "CREATE TEMP TABLE forged AS SELECT * FROM activity_logs LIMIT 1; "
@@ -60,6 +76,7 @@ TRUNCATED = {
     "signing_key_windows": "window_steps_truncate",
     "key_events": "append_only_truncate",
     "activity_logs": "append_only_truncate",
+    "activity_revisions": "kept_truncate",
     "verification_runs": "append_only_truncate",
     "meta_logs": "append_only_truncate",
 }

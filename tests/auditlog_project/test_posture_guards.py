@@ -13,10 +13,10 @@ def problems(database: Database) -> list[str]:
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("DROP TRIGGER append_only ON activity_logs", "E040 Guard append_only on activity_logs is missing."),
+        ("DROP TRIGGER append_only ON verification_runs", "E040 Guard append_only on verification_runs is missing."),
         (
-            "ALTER TABLE activity_logs DISABLE TRIGGER append_only",
-            "E041 Guard append_only on activity_logs is disabled.",
+            "ALTER TABLE verification_runs DISABLE TRIGGER append_only",
+            "E041 Guard append_only on verification_runs is disabled.",
         ),
         (
             "ALTER TABLE activity_logs ENABLE TRIGGER in_ledger",
@@ -28,24 +28,24 @@ def problems(database: Database) -> list[str]:
         ),
         (
             (
-                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON activity_logs "
+                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON verification_runs "
                 "FOR EACH ROW EXECUTE FUNCTION append_only_guard()"
             ),
-            "E042 Guard append_only on activity_logs is not the one of this release.",
+            "E042 Guard append_only on verification_runs is not the one of this release.",
         ),
         (
             (
-                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON activity_logs "
+                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON verification_runs "
                 "FOR EACH ROW WHEN (false) EXECUTE FUNCTION append_only_guard()"
             ),
-            "E042 Guard append_only on activity_logs is not the one of this release.",
+            "E042 Guard append_only on verification_runs is not the one of this release.",
         ),
         (
             (
-                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON activity_logs "
+                "CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON verification_runs "
                 "FOR EACH ROW EXECUTE FUNCTION ledger_node_guard()"
             ),
-            "E042 Guard append_only on activity_logs is not the one of this release.",
+            "E042 Guard append_only on verification_runs is not the one of this release.",
         ),
         (
             (
@@ -58,9 +58,9 @@ def problems(database: Database) -> list[str]:
             (
                 "CREATE SCHEMA strange; CREATE FUNCTION strange.append_only_guard() RETURNS trigger LANGUAGE plpgsql "
                 "AS 'BEGIN RETURN NEW; END'; CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE "
-                "ON activity_logs FOR EACH ROW EXECUTE FUNCTION strange.append_only_guard()"
+                "ON verification_runs FOR EACH ROW EXECUTE FUNCTION strange.append_only_guard()"
             ),
-            "E042 Guard append_only on activity_logs is not the one of this release.",
+            "E042 Guard append_only on verification_runs is not the one of this release.",
         ),
         (
             "CREATE TRIGGER swallow BEFORE INSERT ON activity_logs FOR EACH ROW EXECUTE FUNCTION append_only_guard()",

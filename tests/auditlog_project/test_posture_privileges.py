@@ -28,7 +28,7 @@ def clean(fresh_database: Database) -> Database:
         ("GRANT TRUNCATE ON ledgers TO PUBLIC", APP, "E030 The role of app may TRUNCATE on ledgers,"),
         ("GRANT TRIGGER ON auth_user TO auditlog_app", APP, "E030 The role of app may TRIGGER on auth_user,"),
         (
-            "GRANT UPDATE (record) ON activity_logs TO PUBLIC",
+            "GRANT UPDATE (recorded_at) ON activity_logs TO PUBLIC",
             APP,
             "E030 The role of app may UPDATE on activity_logs (r",
         ),
