@@ -109,7 +109,7 @@ class Claim:
         said = [
             f"Each of the {self.entries} exported entries is a leaf of {tree}, unless it is marked as tampered.",
             "Every record is exported byte for byte as it was hashed when it was recorded.",
-            f"{self.exported_by} exported it at {self.exported_at}; the signature is of the certificate named here.",
+            f"The account named here exported it at {self.exported_at}, and signed it with the certificate named here.",
         ]
         if self.complete_range is not None:
             first, end = self.complete_range

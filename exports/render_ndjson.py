@@ -93,6 +93,14 @@ def parse_row(line: bytes) -> ExportedEntry:
     return entry
 
 
+def record_of(line: bytes) -> bytes:
+    """Return the record of a line that `row` wrote, without looking at the rest. Raises BadRowError."""
+    try:
+        return _record(line.rpartition(_TAIL)[0])
+    except Base64Error as error:
+        raise BadRowError("not base64") from error
+
+
 def _record(head: bytes) -> bytes:
     if head.startswith(_RECORD):
         return head.removeprefix(_RECORD)

@@ -62,12 +62,23 @@ class RingLedger:
     kind: str
 
 
+@dataclass(slots=True)
+class RingCertificate:
+    """Whose an export key is, as its records tell it; without a certificate while one is only asked for."""
+
+    person: str
+    certificate: bytes | None = None
+    chain: tuple[bytes, ...] = ()
+    revoked: bool = False
+
+
 class KeyRing:
-    """All keys and ledgers, replayed record by record."""
+    """All keys, ledgers and certificates (by key), replayed record by record."""
 
     def __init__(self) -> None:
         self.keys: dict[str, RingKey] = {}
         self.ledgers: dict[str, RingLedger] = {}
+        self.certificates: dict[str, RingCertificate] = {}
 
     def replay(self, leaf_index: int, record: bytes) -> None:
         """Take in the next record of the keys ledger. Raises BadKeyError if it makes no sense after those before."""
@@ -129,6 +140,28 @@ class KeyRing:
         for key_id in said["keys"]:
             self.keys[key_id].windows[said["name"]] = Window(0)
 
+    def assigned(self, leaf_index: int, said: Mapping[str, Any]) -> None:
+        """`certificate.assigned`."""
+        del leaf_index
+        key_id = self.keys[said["key"]].id
+        if key_id in self.certificates:
+            raise ValueError(f"{key_id} is assigned twice")
+        self.certificates[key_id] = RingCertificate(said["person"])
+
+    def certified(self, leaf_index: int, said: Mapping[str, Any]) -> None:
+        """`certificate.added`."""
+        del leaf_index
+        told = self.certificates[said["key"]]
+        if told.certificate is not None:
+            raise ValueError(f"{said['key']} is certified twice")
+        told.certificate = base64.b64decode(said["certificate"], validate=True)
+        told.chain = tuple(base64.b64decode(one, validate=True) for one in said["chain"])
+
+    def revoked(self, leaf_index: int, said: Mapping[str, Any]) -> None:
+        """`certificate.revoked`."""
+        del leaf_index
+        self.certificates[said["key"]].revoked = True
+
 
 _STEPS: dict[str, Callable[[KeyRing, int, Mapping[str, Any]], None]] = {
     "key.created": KeyRing.created,
@@ -137,6 +170,9 @@ _STEPS: dict[str, Callable[[KeyRing, int, Mapping[str, Any]], None]] = {
     "key.compromised": KeyRing.compromised,
     "key.destroyed": KeyRing.destroyed,
     "ledger.opened": KeyRing.opened,
+    "certificate.assigned": KeyRing.assigned,
+    "certificate.added": KeyRing.certified,
+    "certificate.revoked": KeyRing.revoked,
 }
 
 

@@ -132,7 +132,8 @@ class LedgerCheckpoint(models.Model):
 class SigningKey(models.Model):
     """A key and its life cycle (NIST SP 800-57). The private half is sealed by its provider.
 
-    States only go forward; the guard AL005 sets the times of the steps.
+    States only go forward; the guard AL005 sets the times of the steps. Keys of LOG_PURPOSES sign the log itself and
+    are rotated; those of people, and of the CA that certifies them, come and go with their certificates.
     """
 
     class Purpose(models.TextChoices):
@@ -140,6 +141,8 @@ class SigningKey(models.Model):
 
         ENTRY = "entry"
         CHECKPOINT = "checkpoint"
+        EXPORT = "export"
+        CA = "ca"
 
     class State(models.TextChoices):
         """Where in its life the key stands."""
@@ -149,6 +152,8 @@ class SigningKey(models.Model):
         RETIRED = "retired"
         COMPROMISED = "compromised"
         DESTROYED = "destroyed"
+
+    LOG_PURPOSES: ClassVar = (Purpose.ENTRY, Purpose.CHECKPOINT)
 
     id = models.CharField(max_length=100, primary_key=True)
     purpose = models.CharField(max_length=16, choices=Purpose.choices)
@@ -192,6 +197,27 @@ class KeyWindow(models.Model):
 
     class Meta:
         db_table = "signing_key_windows"
+
+
+class ExportCertificate(models.Model):
+    """Whose an export key is, and the certificate that says so; of the built-in CA, `person` is empty.
+
+    Without a certificate yet, a CA outside was asked for one. The guard AL005 lets it be set once, and revoked once.
+    """
+
+    key = models.OneToOneField(SigningKey, models.PROTECT, primary_key=True, related_name="certificate")
+    person = models.CharField(max_length=150)
+    certificate = models.BinaryField(null=True)  # DER
+    chain = ArrayField(models.BinaryField(), default=list)  # its issuers, nearest first, up to the root
+    created_at = models.DateTimeField(db_default=Now())
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "export_certificates"
+        ordering: ClassVar = ["created_at", "key"]
+
+    def __str__(self) -> str:
+        return f"{self.person or 'CA'}: {self.key_id}"
 
 
 class KeyEvent(AppendOnlyModel):

@@ -44,6 +44,9 @@ class KeyProvider(Protocol):
     def create(self, key_id: str, purpose: str, algorithm: str) -> NewKey:
         """Make a key pair that is bound to this id, purpose and algorithm."""
 
+    def take(self, key_id: str, purpose: str, algorithm: str, private: bytes, public: bytes) -> NewKey:
+        """Take in a key pair that was made elsewhere. Raises KeyStateError if this provider only makes its own."""
+
     def signer(self, key: SigningKey) -> Signer:
         """Return the function that signs with the key. Raises SigningError if the key cannot be used."""
 
@@ -57,6 +60,10 @@ class LocalProvider:
     def create(self, key_id: str, purpose: str, algorithm: str) -> NewKey:
         """Make a key pair and seal its private half."""
         private, public = ALGORITHMS[algorithm].generate()
+        return self.take(key_id, purpose, algorithm, private, public)
+
+    def take(self, key_id: str, purpose: str, algorithm: str, private: bytes, public: bytes) -> NewKey:
+        """Seal a private half."""
         return NewKey(public, seal(master_key(), private, _row(key_id, purpose, algorithm, public)))
 
     def signer(self, key: SigningKey) -> Signer:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
+from signing import certificates
+from signing.certificates import Certified
 from signing.checkpoint import NoteKey
-from signing.errors import LedgerNotFoundError
+from signing.errors import BadCertificateError, ExportKeyError, LedgerNotFoundError
 from signing.jws import public_jwk
 from signing.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proof, tile_root
-from signing.models import Ledger, LedgerCheckpoint, LedgerHead, SigningKey
+from signing.models import ExportCertificate, Ledger, LedgerCheckpoint, LedgerHead, SigningKey
+from signing.providers import PROVIDERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from signing.merkle import NodeReader
 
 _HASHES = """
@@ -108,6 +114,44 @@ def active_keys(purpose: str, *, refresh: bool = False) -> tuple[SigningKey, ...
 
 
 _active_keys: dict[tuple[str, str], tuple[SigningKey, ...]] = {}
+
+
+def export_signer(person: str, *, at: datetime | None = None) -> Certified:
+    """Return who signs a person's exports now. Raises ExportKeyError if nobody does, saying why and what to do."""
+    rows = list(ExportCertificate.objects.filter(person=person).select_related("key").order_by("-created_at"))
+    row = next((row for row in rows if row.certificate and row.key.state == SigningKey.State.ACTIVE), None)
+    if row is None:
+        raise ExportKeyError(_why_nobody_signs(person, rows))
+    signer = certified(row)
+    revoked = ExportCertificate.objects.filter(revoked_at__isnull=False, certificate__in=signer.chain).first()
+    if revoked is not None:
+        raise ExportKeyError(
+            f"the CA that certified {person} was revoked on {revoked.revoked_at:%Y-%m-%d}: issue a new certificate"
+        )
+    try:
+        certificates.require_validity([signer.certificate, *signer.chain], at or datetime.now(UTC))
+    except BadCertificateError as error:
+        raise ExportKeyError(f"the certificate of {person} is expired or not valid yet: {error}") from error
+    return signer
+
+
+def _why_nobody_signs(person: str, rows: Sequence[ExportCertificate]) -> str:
+    if not rows:
+        return f"{person} has no export key: ./auditlog export_keys create {person} --reason …"
+    newest = rows[0]
+    if newest.revoked_at is not None:
+        return f"the certificate of {person} was revoked on {newest.revoked_at:%Y-%m-%d}: issue a new one"
+    if newest.certificate is None:
+        return f"the export key of {person} still waits for its certificate"
+    return f"the export key of {person} is {newest.key.state}: issue a new certificate"
+
+
+def certified(row: ExportCertificate) -> Certified:
+    """Return the signer of a certificate that is there."""
+    if row.certificate is None:
+        raise ExportKeyError(f"{row.key_id} still waits for its certificate")
+    sign = PROVIDERS[row.key.provider].signer(row.key)
+    return Certified(bytes(row.certificate), tuple(map(bytes, row.chain)), row.key.algorithm, sign)
 
 
 def jwks() -> dict[str, list[dict[str, Any]]]:

@@ -6,36 +6,34 @@ A record of the `keys` ledger is deterministic JSON:
     key.activated    windows: {ledger: first leaf}          key.retired  windows: {ledger: end, exclusive}
     key.compromised  windows as key.retired, trusted_until: {ledger: first leaf that is not trusted}
     key.destroyed    nothing more
+    certificate.assigned  person                            certificate.added  certificate, chain (base64 of DER)
+    certificate.revoked   nothing more
     ledger.opened    name, origin, kind, keys: [id, …] that may sign from leaf 0
 States: pre-active, active, retired, compromised, destroyed (NIST SP 800-57 part 1, section 7).
 """
 
 from __future__ import annotations
 
-import base64
 import secrets
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from django.conf import settings
 from django.db import transaction
-from uuid_utils import uuid7
 
 from signing import ledger as ledgers
 from signing import queries, trust
 from signing.algorithms import ALGORITHMS
-from signing.errors import KeyNotFoundError, KeyStateError
-from signing.merkle import leaf_hash
-from signing.models import KeyEvent, KeyWindow, Ledger, SigningKey
+from signing.errors import KeyStateError
+from signing.key_steps import KEYS_LEDGER, key_named, record_step, sign, step_key, store_key
+from signing.models import KeyWindow, Ledger, SigningKey
 from signing.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KEYS_LEDGER = "keys"
+
 State = SigningKey.State
 Purpose = SigningKey.Purpose
 
@@ -45,19 +43,14 @@ def create_key(*, purpose: str, algorithm: str, by: str, reason: str, provider: 
     """Make a key that waits (pre-active) and return it. Raises KeyStateError for a pair that cannot be."""
     if algorithm not in ALGORITHMS:
         raise KeyStateError(f"no algorithm {algorithm!r}; there are: {', '.join(ALGORITHMS)}")
-    if purpose not in Purpose.values:
-        raise KeyStateError(f"no purpose {purpose!r}; there are: {', '.join(Purpose.values)}")
+    if purpose not in SigningKey.LOG_PURPOSES:
+        raise KeyStateError(f"no purpose {purpose!r} here; there are: {', '.join(SigningKey.LOG_PURPOSES)}")
     if purpose == Purpose.CHECKPOINT and algorithm != "Ed25519":
         raise KeyStateError("checkpoints are signed with Ed25519, as C2SP signed-note wants it")
     key_id = f"{purpose}-{algorithm.lower()}-{secrets.token_hex(6)}"
     made = PROVIDERS[provider].create(key_id, purpose, algorithm)
     key = SigningKey(id=key_id, purpose=purpose, algorithm=algorithm, provider=provider)
-    key.public_key, key.sealed_private_key = made.public_key, made.sealed_private_key
-    key.save(force_insert=True)
-    public_key = base64.b64encode(made.public_key).decode()
-    facts = {"algorithm": algorithm, "provider": provider, "public_key": public_key, "purpose": purpose}
-    _record("key.created", by=by, reason=reason, key=key_id, **facts)
-    return key
+    return store_key(key, made, by=by, reason=reason)
 
 
 @transaction.atomic
@@ -72,7 +65,7 @@ def rotate_key(*, purpose: str, algorithm: str, by: str, reason: str) -> Signing
     if purpose == Purpose.ENTRY:
         for old in SigningKey.objects.filter(purpose=purpose, algorithm=algorithm, state=State.ACTIVE):
             _end_window(old, State.RETIRED, sizes)
-            _record("key.retired", by=by, reason=reason, key=old.id, windows=_named(sizes, purpose))
+            record_step("key.retired", by=by, reason=reason, key=old.id, windows=_named(sizes, purpose))
     _activate(key, sizes, by=by, reason=reason)
     return key
 
@@ -85,7 +78,9 @@ def retire_key(*, key_id: str, by: str, reason: str) -> SigningKey:
     from the old key, which verifiers have pinned, to the new.
     """
     sizes = ledgers.lock_all()
-    key = _key(key_id)
+    key = key_named(key_id)
+    if key.purpose not in SigningKey.LOG_PURPOSES:
+        raise KeyStateError(f"{key_id} is retired by revoking its certificate: ./auditlog export_keys revoke")
     if key.purpose == Purpose.ENTRY:
         raise KeyStateError(
             f"{key_id} is an entry key: rotate it, then it is retired at the leaf where the next takes over"
@@ -96,7 +91,7 @@ def retire_key(*, key_id: str, by: str, reason: str) -> SigningKey:
         raise KeyStateError(f"{key_id} is the only checkpoint key: rotate first, so that another signs")
     _require_signed_keys_ledger(sizes)
     _end_window(key, State.RETIRED, sizes)
-    _record("key.retired", by=by, reason=reason, key=key_id, windows=_named(sizes, key.purpose))
+    record_step("key.retired", by=by, reason=reason, key=key_id, windows=_named(sizes, key.purpose))
     return key
 
 
@@ -108,7 +103,9 @@ def mark_compromised(*, key_id: str, trusted_until: Mapping[str, int], by: str, 
     leaves before it stay valid, from it on they are `untrusted_key`. A ledger that is not named is trusted nowhere.
     May be repeated with earlier leaves, not with later ones (KeyStateError), and after the key was destroyed.
     """
-    key = _key(key_id)
+    key = key_named(key_id)
+    if key.purpose not in SigningKey.LOG_PURPOSES:
+        raise KeyStateError(f"{key_id} is distrusted by its certificate: ./auditlog export_keys revoke --stolen")
     was_active = key.state == State.ACTIVE
     if was_active:  # before the ledgers are locked, for an RSA key takes its time
         replacement = create_key(purpose=key.purpose, algorithm=key.algorithm, by=by, reason=reason)
@@ -121,7 +118,7 @@ def mark_compromised(*, key_id: str, trusted_until: Mapping[str, int], by: str, 
     trusted = {name: min(max(trusted_until.get(name, 0), 0), size) for name, size in names.items()}
     _distrust(key, trusted)
     ended = names if was_active else {}
-    _record("key.compromised", by=by, reason=reason, key=key_id, windows=ended, trusted_until=trusted)
+    record_step("key.compromised", by=by, reason=reason, key=key_id, windows=ended, trusted_until=trusted)
     if was_active:
         # Anew: the record of the compromise is a leaf of the keys ledger, and the window opens behind it.
         _activate(replacement, ledgers.lock_all(), by=by, reason=reason)
@@ -131,13 +128,13 @@ def mark_compromised(*, key_id: str, trusted_until: Mapping[str, int], by: str, 
 @transaction.atomic
 def destroy_key(*, key_id: str, by: str, reason: str) -> SigningKey:
     """Erase the private half for good and return the key. What it signed stays verifiable, except with HMAC."""
-    key = _key(key_id)
+    key = key_named(key_id)
     if key.state == State.ACTIVE:
         raise KeyStateError(f"{key_id} is active: rotate it first")
     if key.sealed_private_key is None:
         raise KeyStateError(f"the private half of {key_id} is destroyed already")
-    _step(key, State.DESTROYED, sealed_private_key=None)
-    _record("key.destroyed", by=by, reason=reason, key=key_id)
+    step_key(key, State.DESTROYED, sealed_private_key=None)
+    record_step("key.destroyed", by=by, reason=reason, key=key_id)
     return key
 
 
@@ -151,8 +148,8 @@ def open_ledger(*, name: str, by: str, reason: str, kind: str = Ledger.Kind.ACTI
     opened = Ledger.objects.get(pk=ledgers.open_ledger(name, origin, kind))
     keys = sorted(SigningKey.objects.filter(state=State.ACTIVE).values_list("id", flat=True))
     facts = {"name": name, "origin": origin, "kind": kind, "keys": keys}
-    _record("ledger.opened", by=by, reason=reason, **facts)
-    transaction.on_commit(partial(_sign, opened))
+    record_step("ledger.opened", by=by, reason=reason, **facts)
+    transaction.on_commit(partial(sign, opened))
     return opened
 
 
@@ -163,7 +160,7 @@ def bootstrap(*, by: str = "setup") -> list[str]:
         if not Ledger.objects.filter(name=KEYS_LEDGER).exists():
             open_ledger(name=KEYS_LEDGER, kind=Ledger.Kind.KEYS, by=by, reason="set-up")
             done.append(f"ledger {KEYS_LEDGER}: opened")
-        for purpose in Purpose.values:
+        for purpose in SigningKey.LOG_PURPOSES:
             if not _active(purpose, "Ed25519").exists():
                 key = rotate_key(purpose=purpose, algorithm="Ed25519", by=by, reason="set-up")
                 done.append(f"{purpose} key: {key}")
@@ -182,13 +179,6 @@ def _pin() -> list[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(trust.format_lines(key for ledger in Ledger.objects.all() for key in queries.note_keys(ledger)))
     return [f"trust file: {path}"]
-
-
-def _key(key_id: str) -> SigningKey:
-    try:
-        return SigningKey.objects.get(pk=key_id)
-    except SigningKey.DoesNotExist:
-        raise KeyNotFoundError(f"there is no key {key_id!r}; `./auditlog keys list` shows them") from None
 
 
 def _active(purpose: str, algorithm: str) -> Any:
@@ -214,27 +204,20 @@ def _named(sizes: Mapping[int, int], purpose: str) -> dict[str, int]:
     }
 
 
-def _step(key: SigningKey, state: str, **changes: Any) -> None:
-    for name, value in {"state": state, **changes}.items():
-        setattr(key, name, value)
-    key.save(update_fields=["state", *changes])
-    key.refresh_from_db()
-
-
 def _activate(key: SigningKey, sizes: Mapping[int, int], *, by: str, reason: str) -> None:
-    _step(key, State.ACTIVE)
+    step_key(key, State.ACTIVE)
     windows = _named(sizes, key.purpose)
     for ledger in Ledger.objects.filter(name__in=windows):
         KeyWindow(key=key, ledger=ledger, first_leaf=sizes[ledger.pk]).save(force_insert=True)
-    _record("key.activated", by=by, reason=reason, key=key.id, windows=windows)
+    record_step("key.activated", by=by, reason=reason, key=key.id, windows=windows)
     if key.purpose == Purpose.CHECKPOINT:
         # Signed at once by the new key beside the old one: that line is how a verifier gets from a pinned key to it.
         for ledger in Ledger.objects.all():
-            transaction.on_commit(partial(_sign, ledger))
+            transaction.on_commit(partial(sign, ledger))
 
 
 def _end_window(key: SigningKey, state: str, sizes: Mapping[int, int]) -> None:
-    _step(key, state)
+    step_key(key, state)
     for window in KeyWindow.objects.filter(key=key, until_leaf=None):
         KeyWindow.objects.filter(key=key, ledger=window.ledger).update(until_leaf=sizes[window.ledger_id])
 
@@ -249,22 +232,3 @@ def _distrust(key: SigningKey, trusted: Mapping[str, int]) -> None:
                 f"{key.id} is distrusted in {window.ledger.name} from leaf {before} on, never from a later one"
             )
         KeyWindow.objects.filter(key=key, ledger=window.ledger).update(untrusted_from_leaf=first_leaf)
-
-
-def _record(event: str, *, by: str, reason: str, **facts: Any) -> None:
-    """Append a step to the keys ledger, in the caller's transaction; the checkpoint follows its commit."""
-    ledger = queries.ledger_named(KEYS_LEDGER)
-    at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    said = {"at": at, "by": by, "event": event, "id": str(uuid7()), "ledger": ledger.name, "reason": reason, "v": 1}
-    record = orjson.dumps({**said, **facts}, option=orjson.OPT_SORT_KEYS)
-    appended = ledgers.append(ledger, [leaf_hash(record)])
-    if appended is None:
-        raise KeyStateError("the keys ledger refused a step that names no signing key")
-    KeyEvent(leaf_index=appended.first_leaf, ledger=ledger, record=record).save(force_insert=True)
-    transaction.on_commit(partial(_sign, ledger))
-
-
-def _sign(ledger: Ledger) -> None:
-    """Sign where the ledger stands, unless set-up has not come to the first checkpoint key yet."""
-    if queries.active_keys(Purpose.CHECKPOINT, refresh=True):
-        ledgers.sign_checkpoint(ledger)

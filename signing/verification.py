@@ -18,9 +18,9 @@ from django.db import connection, transaction
 
 from signing import checkpoint, trust
 from signing.errors import BadCheckpointError, BadKeyError, DistrustedCheckpointError
-from signing.keyring import KeyRing, RingKey, RingLedger
+from signing.keyring import KeyRing, RingCertificate, RingKey, RingLedger
 from signing.merkle import Frontier, leaf_hash
-from signing.models import KeyEvent, KeyWindow, Ledger, LedgerCheckpoint, SigningKey
+from signing.models import ExportCertificate, KeyEvent, KeyWindow, Ledger, LedgerCheckpoint, SigningKey
 from signing.queries import tile
 from signing.tree_check import ExpectedRoot, TreeCheck
 from signing.verdicts import Finding, Verdict
@@ -318,6 +318,8 @@ def _table_findings(ring: KeyRing) -> Iterator[Finding]:
         for ledger, window in key.windows.items()
     }
     yield from _differences("window of key", _window_rows(), windows)
+    certificates = {key_id: _certificate_facts(told) for key_id, told in ring.certificates.items()}
+    yield from _differences("certificate of", _certificate_rows(), certificates)
 
 
 def _differences(what: str, rows: dict[str, Any], told: dict[str, Any]) -> Iterator[Finding]:
@@ -349,6 +351,22 @@ def _key_rows() -> dict[str, Any]:
     return {
         key.id: (key.purpose, key.algorithm, key.provider, bytes(key.public_key), key.state)
         for key in SigningKey.objects.all()
+    }
+
+
+def _certificate_facts(told: RingCertificate) -> tuple[Any, ...]:
+    return (told.person, told.certificate, told.chain, told.revoked)
+
+
+def _certificate_rows() -> dict[str, Any]:
+    return {
+        row.key_id: (
+            row.person,
+            None if row.certificate is None else bytes(row.certificate),
+            tuple(map(bytes, row.chain)),
+            row.revoked_at is not None,
+        )
+        for row in ExportCertificate.objects.all()
     }
 
 

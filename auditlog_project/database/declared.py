@@ -43,6 +43,7 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     # The guard AL005 sets the times of a key's steps.
     "signing_keys": _evidence("INSERT", update=("state", "sealed_private_key")),
     "signing_key_windows": _evidence("INSERT", update=("until_leaf", "untrusted_from_leaf")),
+    "export_certificates": _evidence("INSERT", update=("certificate", "chain", "revoked_at")),
     "key_events": _evidence("INSERT"),
     # activity
     "log_types": _evidence("INSERT", "DELETE", update=("requires_signature", "algorithm", "description", "updated_at")),

@@ -37,6 +37,13 @@ def test_the_record_stands_in_its_line_byte_for_byte() -> None:
         assert row(one).startswith(b'{"record":' + one.record + b',"leaf_index":%d,' % one.leaf_index)
 
 
+def test_a_record_is_cut_out_of_its_line() -> None:
+    assert [render_ndjson.record_of(row(one)) for one in ENTRIES] == [one.record for one in ENTRIES]
+    for line in (b"", b"{}"):
+        with pytest.raises(BadRowError):
+            render_ndjson.record_of(line)
+
+
 def test_standard_tools_cut_out_the_records(tmp_path: Path) -> None:
     entries = ENTRIES[:4]
     (tmp_path / "entries.ndjson").write_bytes(render_ndjson.rows(entries))

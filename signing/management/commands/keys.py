@@ -81,7 +81,7 @@ class Command(BaseCommand):
         steps.add_parser("list", help="all keys: state, since when, which leaves they sign")
         _key_step(steps, "show", "one key in full: public half, vkeys, its life", None)
         rotate = _described(steps, "rotate", "put a new key in the place of the active one", _ROTATE)
-        rotate.add_argument("--purpose", choices=Purpose.values, default=Purpose.ENTRY, help="(entry)")
+        rotate.add_argument("--purpose", choices=SigningKey.LOG_PURPOSES, default=Purpose.ENTRY, help="(entry)")
         rotate.add_argument("--algorithm", choices=list(ALGORITHMS), default="Ed25519", help="(Ed25519)")
         add_accountability(rotate)
         retire = _key_step(steps, "retire", "end the overlap of an old checkpoint key", None)

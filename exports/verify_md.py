@@ -1,0 +1,130 @@
+"""VERIFY.md: how to check this very export, with standard tools alone and with our verifier. Pure.
+
+It lies in the container and is signed with everything else, so it names no hash of itself or of what comes after it.
+Texts of the person who exported stand in code spans, so that no Markdown of theirs is taken for ours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from exports import names, render_csv, render_ndjson
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from exports.manifest import Claim
+
+MEDIA_TYPE = "text/markdown"
+_MAX_SHOWN = 200
+
+
+def render(claim: Claim, file_name: str, files: Collection[str], root_sha256: str) -> bytes:
+    """Return VERIFY.md of a container that is called `file_name` and holds `files`.
+
+    `root_sha256` is the fingerprint of the root certificate above the signer's, which verifiers pin.
+    """
+    parts = [_intro(claim, file_name), _ours(file_name, root_sha256), _signature(file_name, root_sha256), _HASHES]
+    if claim.time_stamp_authority is not None:
+        parts.append(_TIME_STAMP)
+    if render_ndjson.NAME in files:
+        parts.append(_DATASET.replace("DIGEST", claim.dataset_digest))
+    if render_csv.NAME in files:
+        parts.append(_CSV)
+    if names.REPORT in files:
+        parts.append(_REPORT)
+    return "\n".join([*parts, _words(claim)]).encode()
+
+
+def _intro(claim: Claim, file_name: str) -> str:
+    span = "no entries" if claim.first_leaf is None else f"leaves {claim.first_leaf} to {claim.last_leaf}"
+    lines = [
+        f"# How to check `{file_name}`",
+        "",
+        f"* exported by {_code(claim.exported_by)} at {claim.exported_at}, purpose {_code(claim.purpose)}",
+        f"* {claim.entries} entries ({span}) of the ledger `{claim.ledger}`, as it stood at {claim.ledger_size} leaves",
+        f"* dataset digest (SHA-256): `{claim.dataset_digest}`",
+    ]
+    if claim.marked:
+        lines.append(f"* **{claim.marked} entries did not verify when they were exported; each is marked in the data**")
+    return "\n".join([*lines, ""])
+
+
+def _ours(file_name: str, root_sha256: str) -> str:
+    return f"""## With our verifier, offline
+
+    python3 auditlog-verify.pyz --trust {root_sha256} --trust trust.vkeys {file_name}
+
+It needs Python 3.11 and the packages `cryptography` and `asn1crypto` (and `pyhanko` for a PDF), and no network.
+Exit 0: all is right, and all keys are those that you pinned. 1: something was changed. 2: nothing is wrong that can
+be seen, but something cannot be told. Get fingerprint and `trust.vkeys` from the operator, by another way than this.
+"""
+
+
+def _signature(file_name: str, root_sha256: str) -> str:
+    return f"""## The signature, with OpenSSL alone
+
+    unzip -q {file_name} -d export && cd export
+    openssl x509 -in {names.ISSUERS} -noout -fingerprint -sha256
+    openssl cms -verify -binary -inform DER -in META-INF/signature001.p7s \\
+        -content META-INF/ASiCManifest001.xml -CAfile {names.ISSUERS} -purpose any -out /dev/null
+
+The fingerprint is the one that the operator gave you (this file says `{root_sha256}`, the root), and the second command
+says `CMS Verification successful`: the person in `{names.SIGNER}` signed this list of files.
+"""
+
+
+_HASHES = r"""## Every file, with sha256sum
+
+    sed -n 's/.*ObjectReference URI="\([^"]*\)".*/\1/p; s/.*Value>\([^<]*\)<.*/\1/p' META-INF/ASiCManifest001.xml |
+        paste - - | while read -r name digest; do
+            echo "$(printf %s "$digest" | base64 -d | od -An -v -tx1 | tr -d ' \n')  $name"
+        done | sha256sum -c
+
+Every file of the list that was signed is `OK`.
+"""
+_TIME_STAMP = """## The time stamp, with OpenSSL
+
+    openssl asn1parse -inform DER -in META-INF/signature001.p7s > parts.txt
+    token=$(awk -F: '/timeStampToken/ {at = NR} at && NR == at + 2 {print $1 + 0; exit}' parts.txt)
+    value=$(awk -F: '/OCTET STRING/ {last = $1 + 0} /timeStampToken/ {print last; exit}' parts.txt)
+    openssl asn1parse -inform DER -in META-INF/signature001.p7s -strparse "$token" -noout -out token.der
+    openssl asn1parse -inform DER -in META-INF/signature001.p7s -strparse "$value" -noout -out value.bin
+    openssl ts -verify -token_in -in token.der -data value.bin -CAfile tsa.pem
+
+`tsa.pem` is the root certificate of the time stamp authority, as it publishes it. `Verification: OK` means: the
+signature existed at the time that `openssl ts -reply -token_in -in token.der -text` shows.
+"""
+_DATASET = r"""## The dataset digest
+
+    sed -E 's/^\{"record":(.*),"leaf_index":.*$/\1/' entries.ndjson | sha256sum
+
+gives `DIGEST`: the records themselves, each with a newline, are the ones that the manifest names. (Records
+that are no JSON, which only tampering makes, stand in `record_base64` and are to be decoded first.)
+"""
+_CSV = r"""## The CSV
+
+`entries.csv` has the same entries. A cell that begins with an apostrophe is escaped, so that no spreadsheet takes it
+for a formula: drop the apostrophe and read `\\` as a backslash and `\uXXXX` as a character.
+"""
+_REPORT = """## The report
+
+    pdfsig report.pdf
+
+says that the signature is valid and covers the total document. The dataset digest stands in the footer of every page.
+"""
+
+
+def _words(claim: Claim) -> str:
+    said = ["## What this export claims", "", *[f"* {one}" for one in claim.claims()]]
+    said += ["", "## What it does not claim", "", *[f"* {one}" for one in claim.claims_not()], ""]
+    return "\n".join(said)
+
+
+def _code(text: str) -> str:
+    """Return a text as a Markdown code span of one line."""
+    visible = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    shown = visible if len(visible) <= _MAX_SHOWN else f"{visible[:_MAX_SHOWN]}…"
+    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
+    return f"{fence} {shown} {fence}"

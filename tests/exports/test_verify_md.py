@@ -1,0 +1,80 @@
+"""VERIFY.md: its commands, run as they stand there by a shell, say that the export is right, or that it is not."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from exports import names, verify_md
+from tests.exports.exporting import FILE_NAME, Export
+
+COMMAND = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
+
+
+def unpacked(directory: Path, export: Export) -> tuple[Path, list[str]]:
+    """Unpack a container and return where, and the commands of its VERIFY.md after the one that unpacks."""
+    (directory / FILE_NAME).write_bytes(export.container())
+    with ZipFile(directory / FILE_NAME) as archive:
+        archive.extractall(directory / "export")
+    text = (directory / "export" / names.VERIFY).read_text()
+    blocks = [block.replace("\n    ", "\n").removeprefix("    ") for block in COMMAND.findall(text)]
+    return directory / "export", [block.split("cd export\n")[-1] for block in blocks if "auditlog-verify" not in block]
+
+
+def run(command: str, at: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["/bin/sh", "-ec", command], cwd=at, capture_output=True, text=True, check=False)
+
+
+def test_its_commands_say_that_everything_is_right(tmp_path: Path) -> None:
+    export = Export()
+    directory, (signature, hashes, dataset) = unpacked(tmp_path, export)
+    said = run(signature, directory)
+    assert (said.returncode, said.stderr) == (0, "CMS Verification successful\n")
+    said = run(hashes, directory)
+    assert said.returncode == 0
+    assert said.stdout.count(": OK\n") == len(export.members())
+    assert run(dataset, directory).stdout.split()[0] == export.claim().dataset_digest
+
+
+def test_its_commands_notice_a_change(tmp_path: Path) -> None:
+    directory, (signature, hashes, dataset) = unpacked(tmp_path, Export())
+    data = directory / "entries.ndjson"
+    data.write_bytes(data.read_bytes().replace(b"user-4", b"user-5"))
+    assert "entries.ndjson: FAILED" in run(hashes, directory).stdout
+    assert run(dataset, directory).stdout.split()[0] != Export().claim().dataset_digest
+    listed = directory / "META-INF" / "ASiCManifest001.xml"
+    listed.write_bytes(listed.read_bytes().replace(b"text/csv", b"text/tsv"))
+    assert run(signature, directory).returncode != 0
+
+
+def test_marked_entries_are_said_at_its_head() -> None:
+    export = Export()
+    tampered = replace(
+        export, ledger=tuple(one._replace(verdict="tampered", reason="changed") for one in export.ledger)
+    )
+    text = verify_md.render(tampered.claim(), FILE_NAME, (), "00" * 32).decode()
+    assert "**4 entries did not verify when they were exported" in text.split("##", maxsplit=1)[0]
+    assert "did not verify" not in verify_md.render(export.claim(), FILE_NAME, (), "00" * 32).decode()
+
+
+@pytest.mark.parametrize("text", ["x`y", "``", "a\n## Forged", "[x](http://evil)", "\u202e", "<script>", "y" * 5000])
+def test_no_text_of_the_exporter_becomes_markdown(text: str) -> None:
+    said = verify_md.render(Export(purpose=text).claim(), FILE_NAME, (), "00" * 32).decode()
+    line = next(line for line in said.splitlines() if line.startswith("* exported by"))
+    shown = line.partition("purpose ")[2]
+    fence = re.match("`+", shown)
+    assert fence
+    assert shown.endswith(f" {fence[0]}")
+    assert fence[0] not in shown[len(fence[0]) : -len(fence[0])]
+    assert "\u202e" not in said
+    assert len(line) < 500
+
+
+def test_a_time_stamp_is_explained_only_if_there_is_one() -> None:
+    export = Export()
+    assert b"## The time stamp" not in verify_md.render(export.claim(), FILE_NAME, (), "00" * 32)
+    stamped = export.claim(time_stamp_authority="https://tsa.example")
+    assert b"## The time stamp" in verify_md.render(stamped, FILE_NAME, (), "00" * 32)
