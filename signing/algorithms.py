@@ -17,7 +17,7 @@ Sources: RFC 7518, RFC 8032, RFC 8037, FIPS 204, RFC 9964.
 import hmac
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -74,6 +74,19 @@ class Algorithm(ABC):
     def public_numbers(self, public: bytes) -> dict[str, bytes]:
         """Return what a JWK publishes of the public key, member name -> bytes; {} for HS256."""
 
+    @abstractmethod
+    def public_of_numbers(self, numbers: Mapping[str, bytes]) -> bytes:
+        """Return the public bytes of what a JWK publishes. BadKeyError for what is no key, ValueError for HS256."""
+
+    def _checked(self, make: Callable[[], PublicKeyTypes]) -> bytes:
+        """Return the SubjectPublicKeyInfo of a key that numbers make, if it is one of this algorithm."""
+        try:
+            public = make().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        except ValueError as error:
+            raise BadKeyError(f"not numbers of a public key of {self.name}") from error
+        self.load_public(public)
+        return public
+
 
 class _Ed25519(Algorithm):
     name = "Ed25519"
@@ -100,6 +113,10 @@ class _Ed25519(Algorithm):
         self.load_public(public)
         return {"x": public}
 
+    def public_of_numbers(self, numbers: Mapping[str, bytes]) -> bytes:
+        self.load_public(numbers["x"])
+        return numbers["x"]
+
 
 class _Hs256(Algorithm):
     name = "HS256"
@@ -123,6 +140,9 @@ class _Hs256(Algorithm):
 
     def public_numbers(self, public: bytes) -> dict[str, bytes]:  # noqa: ARG002 -- there is none
         return {}
+
+    def public_of_numbers(self, numbers: Mapping[str, bytes]) -> bytes:  # noqa: ARG002 -- there is none
+        raise ValueError("HS256 has no public key")
 
 
 class _Ps256(Algorithm):
@@ -149,6 +169,10 @@ class _Ps256(Algorithm):
     def public_numbers(self, public: bytes) -> dict[str, bytes]:
         numbers = self._public_key(public).public_numbers()
         return {"n": _shortest(numbers.n), "e": _shortest(numbers.e)}
+
+    def public_of_numbers(self, numbers: Mapping[str, bytes]) -> bytes:
+        n, e = (int.from_bytes(numbers[name], "big") for name in ("n", "e"))
+        return self._checked(lambda: rsa.RSAPublicNumbers(e, n).public_key())
 
     def _public_key(self, public: bytes) -> rsa.RSAPublicKey:
         key = _load_der_public(public)
@@ -198,6 +222,10 @@ class _Es256(Algorithm):
         numbers = self._public_key(public).public_numbers()
         return {"x": numbers.x.to_bytes(_P256_SIZE, "big"), "y": numbers.y.to_bytes(_P256_SIZE, "big")}
 
+    def public_of_numbers(self, numbers: Mapping[str, bytes]) -> bytes:
+        x, y = (int.from_bytes(numbers[name], "big") for name in ("x", "y"))
+        return self._checked(lambda: ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key())
+
     def _public_key(self, public: bytes) -> ec.EllipticCurvePublicKey:
         key = _load_der_public(public)
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -223,6 +251,9 @@ class _MlDsa65(Algorithm):
 
     def public_numbers(self, public: bytes) -> dict[str, bytes]:
         return {"pub": self._public_key(public).public_bytes_raw()}
+
+    def public_of_numbers(self, numbers: Mapping[str, bytes]) -> bytes:
+        return self._checked(lambda: mldsa.MLDSA65PublicKey.from_public_bytes(numbers["pub"]))
 
     def _public_key(self, public: bytes) -> mldsa.MLDSA65PublicKey:
         key = _load_der_public(public)

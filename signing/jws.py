@@ -10,13 +10,19 @@ verifier builds `protected` from its own row of the key and compares: `alg` of a
 Sources: RFC 7515 (compact serialisation), RFC 7517 and 7518 (JWK), RFC 8037 (Ed25519), RFC 9964 (ML-DSA).
 """
 
+from __future__ import annotations
+
 import binascii
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from signing.algorithms import ALGORITHMS
 from signing.errors import BadJwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENTRY_TYPE = "activity-entry"
 MAX_COMPACT_SIZE = 1 << 20
@@ -87,6 +93,29 @@ def public_jwk(kid: str, algorithm: str, public_key: bytes) -> dict[str, str] | 
         "use": "sig",
         **{name: base64url(value).decode("ascii") for name, value in numbers.items()},
     }
+
+
+def read_jwk(jwk: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return algorithm (our name) and public key of a JWK that `public_jwk` wrote.
+
+    Raises BadJwsError unless it would write the same one, BadKeyError if the numbers are no key.
+    """
+    for algorithm, base in _JWK_BASE.items():
+        alg = ALGORITHMS[algorithm].jose_name
+        if jwk.get("alg") == alg and all(jwk.get(name) == value for name, value in base.items()):
+            break
+    else:
+        raise BadJwsError("the JWK is of no algorithm that signs entries")
+    rest = {name: value for name, value in jwk.items() if name not in {*base, "kid", "alg", "use"}}
+    if not all(isinstance(value, str) for value in rest.values()):
+        raise BadJwsError("a member of the JWK is no text")
+    try:
+        public = ALGORITHMS[algorithm].public_of_numbers({name: _from_base64url(text) for name, text in rest.items()})
+    except KeyError as error:
+        raise BadJwsError("the JWK has not the members of its algorithm") from error
+    if public_jwk(str(jwk.get("kid")), algorithm, public) != jwk:
+        raise BadJwsError("the JWK is not one of the log")
+    return algorithm, public
 
 
 def base64url(raw: bytes) -> bytes:

@@ -16,7 +16,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from signing import jws
 from signing.algorithms import ALGORITHMS
-from signing.errors import BadJwsError
+from signing.errors import BadJwsError, SigningError
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "jws.json").read_text())
 OUR_NAMES = {"EdDSA": "Ed25519"}
@@ -226,3 +226,16 @@ def test_no_text_makes_reading_fail_otherwise(text: str) -> None:
             jws.parse(compact)
         except BadJwsError:
             continue
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "HS256"])
+def test_a_published_key_comes_back(algorithm: str) -> None:
+    _, public = ALGORITHMS[algorithm].generate()
+    jwk = jws.public_jwk("key-1", algorithm, public)
+    assert jwk is not None
+    assert jws.read_jwk(jwk) == (algorithm, public)
+    for member in jwk:
+        with pytest.raises(SigningError):
+            jws.read_jwk({**jwk, member: "AAAA" if member != "kid" else None})
+        with pytest.raises(SigningError):
+            jws.read_jwk({name: value for name, value in jwk.items() if name != member})
