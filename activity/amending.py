@@ -181,7 +181,7 @@ def _draft(entry: ActivityLog, event: Event, algorithm: str | None, *, by: str, 
         max_detached_bytes=settings.AUDITLOG_MAX_DETACHED_BYTES,
         reserved=_RESERVED + len(amendment.as_member()),
     )
-    draft = Draft(event, claims, entry.id.bytes, entry.recorded_at, algorithm)
+    draft = Draft(event, claims, entry.id.bytes, str(entry.id), entry.recorded_at, algorithm)
     draft.revision, draft.amendment = entry.revision + 1, amendment
     return draft
 

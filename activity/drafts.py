@@ -47,6 +47,7 @@ class Draft:
     event: Event
     claims: Claims
     id: bytes  # 16 bytes of a UUIDv7
+    id_text: str  # the same, as records and receipts write it
     recorded_at: datetime
     algorithm: str | None  # of the key that must sign, or None
     record: bytes = b""
@@ -55,12 +56,6 @@ class Draft:
     signature: bytes | None = None
     revision: int = 1
     amendment: Amendment | None = None  # from revision 2 on
-
-    @property
-    def id_text(self) -> str:
-        """Return the id as records and receipts write it."""
-        text = self.id.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def draft(
@@ -88,12 +83,12 @@ def draft(
     return drafts
 
 
-def _identity() -> tuple[bytes, datetime]:
-    """Return a UUIDv7 and the time that its milliseconds name, in microseconds as the clock has them."""
-    entry_id = uuid7().bytes
-    milliseconds = int.from_bytes(entry_id[:6], "big")
+def _identity() -> tuple[bytes, str, datetime]:
+    """Return a UUIDv7, its text, and the time that its milliseconds name, in microseconds as the clock has them."""
+    entry_id = uuid7()
+    milliseconds: int = entry_id.timestamp
     microseconds = min(max(time.time_ns() // 1000, milliseconds * 1000), milliseconds * 1000 + 999)
-    return entry_id, _EPOCH + timedelta(microseconds=microseconds)
+    return entry_id.bytes, str(entry_id), _EPOCH + timedelta(microseconds=microseconds)
 
 
 def without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]]:
