@@ -22,3 +22,15 @@ class BadMultiproofError(ExportError):
 
 class BadContainerError(ExportError):
     """A container is not laid out as ASiC-E and our writer want it."""
+
+
+class ReportError(ExportError):
+    """The PDF report cannot be made, or was not made as it had to be."""
+
+
+class NoFontsError(ReportError):
+    """The fonts of the PDF report are not installed."""
+
+
+class ReportTooLargeError(ReportError):
+    """More entries than one PDF report may hold."""

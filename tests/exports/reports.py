@@ -1,0 +1,61 @@
+"""Reports for the tests: claims of any entries, and what other programs read of a PDF."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from exports import render_ndjson
+from exports.manifest import Claim
+from exports.render_pdf import render_pdf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from exports.rows import ExportedEntry
+
+ADDRESS = "https://audit.example.org/verify"
+
+
+def claim_of(entries: Sequence[ExportedEntry], **changes: Any) -> Claim:
+    """Return the claim of an export of these entries."""
+    first, last = (entries[0].leaf_index, entries[-1].leaf_index) if entries else (None, None)
+    said: dict[str, Any] = {
+        "export_id": "01932f6e-0000-7000-8000-000000000000",
+        "exported_at": "2026-11-23T05:40:00.123456Z",
+        "exported_by": "ada",
+        "purpose": "quarterly review",
+        "case": "2026-17",
+        "filters": {"type": "auth.*"},
+        "ledger": "activity",
+        "origin": "auditlog.local/activity",
+        "ledger_size": (last or 0) + 100,
+        "root": sha256(b"root").hexdigest(),
+        "entries": len(entries),
+        "first_leaf": first,
+        "last_leaf": last,
+        "complete_range": None,
+        "withheld": None,
+        "dataset_digest": sha256(b"".join(entry.record + b"\n" for entry in entries)).hexdigest(),
+        "verdicts": {str(verdict): number for verdict, number in Counter(entry.verdict for entry in entries).items()},
+        "software": "auditlog 0.1.0",
+        "signer_certificate_sha256": "ef" * 32,
+        "time_stamp_authority": None,
+    }
+    return Claim(**said | changes)
+
+
+def report(entries: Sequence[ExportedEntry], to: Path, **changes: Any) -> Path:
+    """Render an unsigned report and return its file."""
+    ndjson = render_ndjson.rows(entries) if entries else b""
+    render_pdf(claim_of(entries, **changes), iter(entries), ndjson=ndjson, to=to, verify_address=ADDRESS)
+    return to
+
+
+def pages_text(pdf: Path) -> list[str]:
+    """Return the text of each page as poppler reads it."""
+    done = subprocess.run(["pdftotext", "-layout", str(pdf), "-"], capture_output=True, check=True, text=True)
+    return done.stdout.split("\f")[:-1]
