@@ -38,6 +38,14 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
+class RequestTimeout(APIException):
+    """A body came too slowly; slow_clients.py answers so."""
+
+    status_code = HTTPStatus.REQUEST_TIMEOUT
+    default_detail = "the body came too slowly; send it again, faster"
+    default_code = "request_timeout"
+
+
 # The first row that fits counts: a class stands before those it inherits from.
 ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.EventIdConflictError: (409, "event-id-conflict"),
@@ -93,6 +101,7 @@ FRAMEWORK: tuple[type[APIException], ...] = (
     exceptions.UnsupportedMediaType,
     exceptions.Throttled,
     LengthRequired,
+    RequestTimeout,
 )
 _UNEXPECTED = (500, "internal-error")
 BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong Host, a broken cookie
@@ -135,6 +144,7 @@ MEANINGS: dict[str, str] = {
     "not-in-the-ledger": "an entry must be the leaf that its ledger holds",
     "not-recorded": "the access could not be recorded, so nothing is shown or done; try again",
     "permission-denied": "the API key has not this scope, the person not this role, or the ledger is another one",
+    "request-timeout": "the body came too slowly; nothing was recorded",
     "rolled-back": "a copy of a checkpoint outside shows that the database was set back; nothing may be recorded",
     "throttled": "too many requests; Retry-After says when to come again",
     "too-much": "the body, the number of events or a line is larger than is taken at once",

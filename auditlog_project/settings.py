@@ -247,6 +247,8 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("AUDITLOG_NOTICE_FROM", default="aud
 # What apps above activity show beside an entry on its page: functions that take request and entry and return an
 # activity.views.panels.Panel, or None.
 AUDITLOG_ENTRY_PANELS: list[str] = []
+# Seconds in which a request must have arrived whole; large ones get more, see slow_clients.py.
+AUDITLOG_REQUEST_SECONDS = env.int("AUDITLOG_REQUEST_SECONDS", default=20)
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
 

@@ -18,13 +18,19 @@ from rest_framework import exceptions
 from rest_framework.permissions import AllowAny
 
 from activity import errors as activity
-from auditlog_project.api_errors import MEANINGS, PROBLEM_JSON, SQLSTATES, LengthRequired, codes, row_of
+from auditlog_project.api_errors import MEANINGS, PROBLEM_JSON, SQLSTATES, LengthRequired, RequestTimeout, codes, row_of
 
 Shape = dict[str, Any]
 
 _EVERY_VIEW = (exceptions.NotAcceptable, exceptions.Throttled, Exception)
 _WITH_LOGIN = (exceptions.NotAuthenticated, exceptions.AuthenticationFailed, exceptions.PermissionDenied)
-_WITH_BODY = (exceptions.UnsupportedMediaType, LengthRequired, activity.BadJsonError, activity.TooMuchError)
+_WITH_BODY = (
+    exceptions.UnsupportedMediaType,
+    LengthRequired,
+    RequestTimeout,
+    activity.BadJsonError,
+    activity.TooMuchError,
+)
 _DATABASE_BUSY = {SQLSTATES[state] for state in ("55P03", "57014")}
 
 PROBLEM: Shape = {
