@@ -3,6 +3,7 @@
 ledger=NAME                              one of those that the sender may read; without it all of them
 type= actor= action= target= outcome= severity= source= ip= leaf_index=      exactly this
 event_id=                                exactly this, with source
+leaf_from= leaf_to=                      leaves; from inclusive, to exclusive
 occurred_from= occurred_to= recorded_from= recorded_to=     RFC 3339; from inclusive, to exclusive
 data.PATH=TEXT                           within a time range with both ends; data.user.roles.0=admin
 order=-id|id|-occurred_at|occurred_at    -id: the last recorded first
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from django.http import QueryDict
 
 TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
+LEAVES = ("leaf_from", "leaf_to")
 _PAGING = ("order", "limit", "cursor")
 _DATA = "data."
 _SALT = "activity.filters.cursor"
@@ -82,7 +84,7 @@ def _meaning(search: Search) -> str:
         [ledger.name for ledger in search.ledgers],
         sorted(search.equal.items()),
         sorted(search.data.items()),
-        [str(getattr(search, name)) for name in TIMES],
+        [str(getattr(search, name)) for name in (*LEAVES, *TIMES)],
         search.order,
     )
     return repr(asked)
@@ -101,11 +103,11 @@ def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
         said["equal"][name] = _EQUAL.get(name, _text(name))(text)
     elif name in TIMES:
         said[name] = parse_timestamp(text)
-    elif name in (*_PAGING, "ledger"):
+    elif name in (*_PAGING, *LEAVES, "ledger"):
         said[name] = _REST[name](text)
     else:
         raise ValueError(
-            f"there is no such parameter; there are: ledger, {', '.join((*EQUAL, *TIMES, *_PAGING))}, data.…"
+            f"there is no such parameter; there are: ledger, {', '.join((*EQUAL, *LEAVES, *TIMES, *_PAGING))}, data.…"
         )
 
 
@@ -152,6 +154,8 @@ _EQUAL: dict[str, Callable[[str], Any]] = {
     "leaf_index": _number(0, _MAX_LEAF),
 }
 _REST: dict[str, Callable[[str], Any]] = {
+    "leaf_from": _number(0, _MAX_LEAF),
+    "leaf_to": _number(0, _MAX_LEAF),
     "order": _one_of(*ORDERS),
     "limit": _number(1, MAX_LIMIT),
     "cursor": str,

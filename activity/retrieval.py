@@ -165,12 +165,12 @@ def _row(entry: ActivityLog) -> Row:
 
 
 class Tree:
-    """The leaves of one ledger as its newest checkpoint has them (steps 2 and 3)."""
+    """The leaves of one ledger as a believed checkpoint, by default its newest, has them (steps 2 and 3)."""
 
-    def __init__(self, ledger: Ledger, ground: Ground) -> None:
+    def __init__(self, ledger: Ledger, ground: Ground, head: Checkpoint | None = None) -> None:
         self.ledger = ledger
         self._ground = ground
-        self.head = ground.head(ledger)
+        self.head = head or ground.head(ledger)
         self._read: dict[tuple[int, int], bytes] = {}
         self._tiles: dict[int, bytes | None] = {}
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EQUAL = ("type", "actor", "action", "target", "outcome", "severity", "source", "ip", "event_id", "leaf_index")
 ORDERS = ("-id", "id", "-occurred_at", "occurred_at")  # by id is in the order of recording
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+RANGES = ("leaf_from", "leaf_to", "recorded_from", "recorded_to")  # whose leaves follow one another
 SCANNED = 20_000  # entries that a filter on data looks through at most for one page
 _SCAN = 500  # of them read at once
 _SECONDS = 10  # for which a query may run
@@ -56,6 +57,8 @@ class Search:
     occurred_to: datetime | None = None
     recorded_from: datetime | None = None
     recorded_to: datetime | None = None
+    leaf_from: int | None = None
+    leaf_to: int | None = None
     order: str = "-id"
     after: Place | None = None
     limit: int = DEFAULT_LIMIT
@@ -131,6 +134,10 @@ def _of_ledger(search: Search, ledger: Ledger, after: Place | None) -> QuerySet[
     wanted = Q(ledger=ledger, **search.equal)
     if search.as_of is not None:
         wanted &= Q(leaf_index__lt=search.as_of.get(ledger.name, 0))
+    if search.leaf_from is not None:
+        wanted &= Q(leaf_index__gte=search.leaf_from)
+    if search.leaf_to is not None:
+        wanted &= Q(leaf_index__lt=search.leaf_to)
     if search.occurred_from:
         wanted &= Q(occurred_at__gte=search.occurred_from)
     if search.occurred_to:
@@ -167,18 +174,28 @@ def _place(entry: ActivityLog) -> Place:
 
 def data_of(entry: ActivityLog) -> Any:
     """Return the data of an entry, detached or not; None if its record, which somebody changed, has none."""
+    return _data_in(bytes(entry.record), None if entry.detached_data is None else bytes(entry.detached_data))
+
+
+def has_data(record: bytes, detached: bytes | None, wanted: Mapping[tuple[str, ...], str]) -> bool:
+    """Tell whether the data of a record, detached or not, has each of these texts at its path."""
+    data = _data_in(record, detached)
+    return all(_is(_at(data, path), text) for path, text in wanted.items())
+
+
+def _data_in(record: bytes, detached: bytes | None) -> Any:
     try:
-        if entry.detached_data is not None:
-            return orjson.loads(bytes(entry.detached_data))
-        said = orjson.loads(bytes(entry.record))
+        if detached is not None:
+            return orjson.loads(detached)
+        said = orjson.loads(record)
     except orjson.JSONDecodeError:
         return None
     return said.get("data") if isinstance(said, dict) else None
 
 
 def _has_data(entry: ActivityLog, wanted: Mapping[tuple[str, ...], str]) -> bool:
-    data = data_of(entry)
-    return all(_is(_at(data, path), text) for path, text in wanted.items())
+    detached = entry.detached_data
+    return has_data(bytes(entry.record), None if detached is None else bytes(detached), wanted)
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -50,7 +50,7 @@ MAX_FINDINGS = 1_000  # of one run; more of them say nothing new
 # What Python can hold; an owner can write infinity.
 _YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""  # as a record writes it; PostgreSQL formats it on a processor of its own
-_COLUMNS = {  # of Row, in its order: expression and type
+COLUMNS = {  # of Row, in its order: expression and type
     "leaf_index": "int8",
     "coalesce(record, '')": "bytea",
     "detached_data": "bytea",
@@ -71,7 +71,7 @@ _COLUMNS = {  # of Row, in its order: expression and type
     "action": "varchar",
     "actor": "varchar",
 }
-_ARCHIVED = ["entry_id::text" if name == "id::text" else name for name in _COLUMNS]
+ARCHIVED = ["entry_id::text" if name == "id::text" else name for name in COLUMNS]
 _LOG_TYPE_STEPS = (f"{SYSTEM_PREFIX}log-type.set", f"{SYSTEM_PREFIX}log-type.removed")
 
 
@@ -382,10 +382,10 @@ def _rows(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
     """Give entries and superseded versions as one statement sees them: an amendment moves one to the other."""
     where = f"WHERE ledger_id = {int(ledger.pk)} AND leaf_index >= {int(first)} AND leaf_index < {int(end)}"
     parts = [
-        f"SELECT {', '.join(_COLUMNS)} FROM public.activity_logs {where}",  # noqa: S608 integers only
-        f"SELECT {', '.join(_ARCHIVED)} FROM public.activity_revisions {where}",  # noqa: S608 the same
+        f"SELECT {', '.join(COLUMNS)} FROM public.activity_logs {where}",  # noqa: S608 integers only
+        f"SELECT {', '.join(ARCHIVED)} FROM public.activity_revisions {where}",  # noqa: S608 the same
     ]
-    return map(Row._make, _copy(f"{' UNION ALL '.join(parts)} ORDER BY 1", _COLUMNS.values()))
+    return map(Row._make, _copy(f"{' UNION ALL '.join(parts)} ORDER BY 1", COLUMNS.values()))
 
 
 def copied(table: str, columns: Mapping[str, str], ledger: Ledger, first: int, end: int) -> Iterator[tuple[Any, ...]]:

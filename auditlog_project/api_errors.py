@@ -23,6 +23,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.views import set_rollback
 
 from activity import errors as activity
+from exports import errors as exports
 from metaaudit import errors as metaaudit
 from signing import errors as signing
 
@@ -76,7 +77,11 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     signing.MasterKeyError: (503, "key-unavailable"),
     signing.SealError: (503, "key-unavailable"),
     signing.BadTileError: (404, "no-such-tile"),
+    signing.ExportKeyError: (409, "no-export-key"),
     signing.SigningError: (400, "bad-evidence"),
+    exports.BadOrderError: (400, "bad-order"),
+    exports.QuotaError: (429, "export-quota"),
+    exports.ExportRefusedError: (409, "export-refused"),
     ProtectedError: (409, "in-use"),
     RequestDataTooBig: (413, "too-much"),
     Http404: (404, "not-found"),
@@ -115,6 +120,7 @@ MEANINGS: dict[str, str] = {
     "bad-evidence": "what was sent is no piece of evidence of a known form",
     "bad-json": "the body is not JSON as it is taken here: one value, UTF-8, no key twice, no number beyond 64 bits",
     "bad-log-type": "a log type cannot be so",
+    "bad-order": "an order of an export lacks something, or says what cannot be",
     "bad-query": "a parameter is unknown, wrong, or lacks another one",
     "bad-request": "the request is malformed, or names a host that is not served here",
     "bad-right": "a right cannot be given or taken so",
@@ -124,6 +130,8 @@ MEANINGS: dict[str, str] = {
     "entry-tampered": "the entry was changed or is missing, and this server withholds such entries",
     "entry-unsigned": "the entry carries no signature that an outsider could verify; its proof stands for it",
     "event-id-conflict": "an event_id was used before, with other content; nothing was recorded",
+    "export-quota": "you have as many exports under way or kept as you may have",
+    "export-refused": "this cannot be done with the export as it stands",
     "forbidden": "this may not be done",
     "in-use": "something else still needs it",
     "internal-error": "a fault of the server; its log has the request id",
@@ -136,6 +144,7 @@ MEANINGS: dict[str, str] = {
     "length-required": "send the body with a Content-Length",
     "method-not-allowed": "this address does not take this method",
     "no-active-key": "there is no active key to sign with; nothing was recorded, try again later",
+    "no-export-key": "you have no export key that is valid now; `detail` says why and what to do",
     "no-checkpoint-yet": "no checkpoint covers the entry yet; try again in a minute",
     "no-such-tile": "this is not the path of a tile",
     "not-acceptable": "the answer cannot be had in the form that Accept asks for",

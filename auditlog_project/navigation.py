@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from activity.access import READ_PERMISSION
+from exports.services import ORDER_PERMISSION
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -27,8 +28,11 @@ class Link(NamedTuple):
 
 LINKS = (
     Link("Logs", "logs", READ_PERMISSION),
+    Link("Exports", "exports", ORDER_PERMISSION),
     Link("Verify", "verify", ""),
 )
+# What can be done with the entries that a list shows; the list adds its filters to the address.
+ACTIONS = (Link("Export these", "order-export", ORDER_PERMISSION),)
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -44,7 +48,10 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     ]
     if user.is_staff:
         shown.append({"title": "Administration", "url": reverse("admin:index"), "here": False})
-    return {"navigation": shown}
+    actions = [
+        {"title": link.title, "url": reverse(link.url_name)} for link in ACTIONS if user.has_perm(link.permission)
+    ]
+    return {"navigation": shown, "list_actions": actions}
 
 
 @require_safe

@@ -2,8 +2,8 @@
 
     ingest               writes events through the API with a login of its own
     reader               reads entries
-    auditor              reads entries, and everything by which they are judged; changes nothing
-    compliance officer   reads entries, amends and removes them; decides which ledgers somebody may see
+    auditor              reads and exports entries, and everything by which they are judged; changes nothing
+    compliance officer   reads, exports, amends and removes entries; decides which ledgers somebody may see
     security admin       keys, log types, API keys, users; reads no entry
 
 A role is one half of a right: the other is the ledger that is granted to somebody (activity/access.py).
@@ -39,6 +39,7 @@ _JUDGES = frozenset(
 )
 # To amend an entry and to put a tombstone in its place; what is locked needs an override besides.
 _CORRECTS = frozenset({"activity.change_activitylog", "activity.delete_activitylog"})
+_EXPORTS = frozenset({"exports.add_export", "exports.view_export"})
 _ADMINISTERS = frozenset(
     {
         "activity.add_logtype",
@@ -58,8 +59,12 @@ _ADMINISTERS = frozenset(
 ROLES: dict[str, frozenset[str]] = {
     INGEST: frozenset({"activity.add_activitylog"}),
     READER: _READS,
-    AUDITOR: _READS | _JUDGES | {"admin.view_logentry"},
-    COMPLIANCE_OFFICER: _READS | _JUDGES | _CORRECTS | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
+    AUDITOR: _READS | _JUDGES | _EXPORTS | {"admin.view_logentry"},
+    COMPLIANCE_OFFICER: _READS
+    | _JUDGES
+    | _CORRECTS
+    | _EXPORTS
+    | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
     SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
 }
 

@@ -128,6 +128,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Every 60 seconds; dropped if no worker took it until the next one comes.
     "anchor ledgers": {"task": "signing.anchor_ledgers", "schedule": 60.0, "options": {"expires": 60}},
     "send notices": {"task": "activity.send_notices", "schedule": 60.0, "options": {"expires": 60}},
+    "resume exports": {"task": "exports.resume", "schedule": 60.0, "options": {"expires": 60}},
+    "expire exports": {"task": "exports.expire", "schedule": 3600.0, "options": {"expires": 3600}},
     "verify recent": {"task": "activity.verify_recent", "schedule": 300.0, "options": {"expires": 300}},
     "verify whole": {
         "task": "activity.verify_whole",
@@ -177,6 +179,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "Entries", "description": "Systems with an API key and people with a login record and read."},
         {"name": "Log types", "description": "Which events are signed."},
+        {"name": "Exports", "description": "People with a login take parts of the log along, signed with their key."},
         {"name": "Evidence", "description": "For anybody, without an account: verify, and fetch what to verify with."},
     ],
     "OAS_VERSION": "3.1.1",
@@ -244,6 +247,31 @@ AUDITLOG_WEBHOOK_SECRET = env.str("AUDITLOG_WEBHOOK_SECRET", default="")  # sign
 vars().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("AUDITLOG_NOTICE_FROM", default="auditlog@localhost")
+# Exports. Where their files lie; AUDITLOG_EXPORT_STORAGE names another storage of Django, such as a bucket.
+AUDITLOG_EXPORT_DIR = env.str("AUDITLOG_EXPORT_DIR", default=str(BASE_DIR / ".auditlog" / "exports"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "exports": {
+        "BACKEND": env.str("AUDITLOG_EXPORT_STORAGE", default="django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": env.json(
+            "AUDITLOG_EXPORT_STORAGE_OPTIONS",
+            default={
+                "location": AUDITLOG_EXPORT_DIR,
+                "base_url": None,  # a file is handed out by the view that looks at rights, never by its address
+                "file_permissions_mode": 0o600,
+                "directory_permissions_mode": 0o700,
+            },
+        ),
+    },
+}
+AUDITLOG_EXPORT_DAYS = env.int("AUDITLOG_EXPORT_DAYS", default=30)  # days that a file is kept
+AUDITLOG_EXPORT_QUOTA_BYTES = env.int("AUDITLOG_EXPORT_QUOTA_BYTES", default=20 * 1024**3)  # kept for one person
+AUDITLOG_EXPORTS_AT_ONCE = env.int("AUDITLOG_EXPORTS_AT_ONCE", default=3)  # under way for one person
+AUDITLOG_EXPORT_WORKERS = env.int("AUDITLOG_EXPORT_WORKERS", default=2)  # tasks that make one large export
+AUDITLOG_TSA_URL = env.str("AUDITLOG_TSA_URL", default="")
+# Where browsers find this server, for links in e-mails and reports; "": they have none.
+AUDITLOG_PUBLIC_URL = env.str("AUDITLOG_PUBLIC_URL", default="")
 # What apps above activity show beside an entry on its page: functions that take request and entry and return an
 # activity.views.panels.Panel, or None.
 AUDITLOG_ENTRY_PANELS: list[str] = []

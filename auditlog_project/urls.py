@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/openapi.yaml", OpenApiYaml.as_view()),
     path("api/v1/docs", docs),
     path("api/v1/", include("activity.urls")),
+    path("api/v1/", include("exports.urls")),
     path("", include("signing.urls")),
 ]
 handler400 = "auditlog_project.refusals.bad_request"

@@ -34,3 +34,15 @@ class NoFontsError(ReportError):
 
 class ReportTooLargeError(ReportError):
     """More entries than one PDF report may hold."""
+
+
+class BadOrderError(ExportError):
+    """An order lacks something, or says what cannot be."""
+
+
+class ExportRefusedError(ExportError):
+    """An export cannot be ordered, stopped or taken as things stand."""
+
+
+class QuotaError(ExportError):
+    """Somebody has as many exports as he may have."""

@@ -134,6 +134,8 @@ find_entries = extend_schema(
         _query("severity", {"type": "string", "enum": list(SEVERITIES)}),
         _query("ip", shapes.IP, "This address, in whatever form."),
         _query("leaf_index", shapes.LEAF_INDEX),
+        _query("leaf_from", shapes.LEAF_INDEX, "Not before this leaf."),
+        _query("leaf_to", shapes.LEAF_INDEX, "Before this leaf."),
         _query("occurred_from", shapes.MOMENT, "Not before this."),
         _query("occurred_to", shapes.MOMENT, "Before this."),
         _query("recorded_from", shapes.MOMENT, "Not before this."),

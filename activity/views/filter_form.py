@@ -94,6 +94,8 @@ class FilterForm(forms.Form):
     ip = forms.CharField(label="IP address")
     event_id = forms.CharField(label="Event id", help_text="with its source")
     leaf_index = forms.CharField(label="Leaf index")
+    leaf_from = forms.CharField(label="Leaves from")
+    leaf_to = forms.CharField(label="Leaves before")
     data_path = forms.CharField(label="Data: path", help_text="user.roles.0; needs a time range with both ends")
     data_text = forms.CharField(label="Data: text")
     ledger = forms.ChoiceField(label="Ledger")

@@ -60,6 +60,28 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "ledger_grants": _evidence("INSERT", "DELETE"),
     # metaaudit
     "meta_logs": _evidence("INSERT"),
+    # exports: the guard AL001 keeps the facts.
+    "exports": _evidence(
+        "INSERT",
+        update=(
+            "state",
+            "started_at",
+            "finished_at",
+            "expires_at",
+            "told_at",
+            "failure",
+            "entries",
+            "verdicts",
+            "dataset_digest",
+            "signer_certificate_sha256",
+            "file",
+            "file_size",
+            "file_sha256",
+        ),
+    ),
+    "export_parts": _evidence(
+        "INSERT", update=("done_at", "entries", "first_entry", "last_entry", "verdicts", "files")
+    ),
     # Django
     "auth_group": _FRAMEWORK,
     "auth_group_permissions": _FRAMEWORK,

@@ -96,6 +96,7 @@ class Embedded:
             "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
             "SECURE_TRANSPORT": "off",
             "AUDITLOG_ANCHOR_DIR": str(private(self.state / "anchors")),
+            "AUDITLOG_EXPORT_DIR": str(private(self.state / "exports")),
         }
         if not self.given.get("AUDITLOG_MASTER_KEY"):
             file = self._secret_directory() / "master.key"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from activity.errors import ActivityError
+from exports.errors import ExportError
 from metaaudit.errors import MetaauditError
 from signing.errors import SigningError
 
 PROJECT = Path(__file__).resolve().parents[2]
-FAMILIES = {"activity": ActivityError, "metaaudit": MetaauditError, "signing": SigningError}
+FAMILIES = {"activity": ActivityError, "exports": ExportError, "metaaudit": MetaauditError, "signing": SigningError}
 
 
 def errors_of(app: str) -> list[type[Exception]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -17,6 +18,8 @@ from django.urls import URLResolver, get_resolver
 from activity import authority
 from activity.models import ActivityLog, ApiKey
 from auditlog_project.roles import AUDITOR, COMPLIANCE_OFFICER, INGEST, READER, SECURITY_ADMIN
+from exports.models import Export
+from signing.models import Ledger
 
 Row = dict[str, frozenset[str]]
 
@@ -80,7 +83,29 @@ class Asking:
         self.target = User.objects.create_user("target")
         entry = ActivityLog.objects.latest("leaf_index")
         user_type = ContentType.objects.get_for_model(User).pk
-        self._rows = {"entry": entry.pk, "user": self.target.pk, "user_type": user_type}
+        self._rows = {
+            "entry": entry.pk,
+            "export": self._export().pk,
+            "user": self.target.pk,
+            "user_type": user_type,
+        }
+
+    def _export(self) -> Export:
+        """Return an export of `target`'s, of the ledger that everybody with a role reads."""
+        export = Export(
+            id=UUID(int=7),
+            ordered_by="target",
+            ordered_by_id=self.target.pk,
+            ledger=Ledger.objects.get(name="activity"),
+            formats=["csv"],
+            purpose="test",
+            size=1,
+            first_leaf=0,
+            end_leaf=1,
+            is_complete=True,
+        )
+        export.save(force_insert=True)
+        return export
 
     def client(self, one: str) -> Client:
         client = Client(raise_request_exception=False)

@@ -1,0 +1,132 @@
+"""What the OpenAPI document says of this API beyond the docstrings of its views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from activity.api.descriptions import JSON
+from activity.api.shapes import HASH, LEDGER, MOMENT, Shape, list_of, nullable, object_of, said
+from exports.downloads import CONTAINER_TYPE
+from exports.models import Export
+from exports.services import MAX_CASE, MAX_PURPOSE
+
+_TAGS = ["Exports"]
+_TEXT: Shape = {"type": "string"}
+_COUNT: Shape = {"type": "integer", "minimum": 0}
+_FORMATS: Shape = list_of({"type": "string", "enum": list(Export.Format.values)})
+_FILTERS: Shape = {"type": "object", "additionalProperties": _TEXT}
+ORDER = object_of(
+    "ExportOrder",
+    "What is to be exported, as what and why.",
+    {
+        "ledger": LEDGER,
+        "filters": said(_FILTERS, "As the parameters of `GET /api/v1/logs`, without ledger, order and paging."),
+        "formats": {**_FORMATS, "minItems": 1},
+        "purpose": said({"type": "string", "minLength": 1, "maxLength": MAX_PURPOSE}, "Stands on the first page."),
+        "case": {"type": "string", "maxLength": MAX_CASE, "default": ""},
+    },
+    optional=("filters", "case"),
+)
+_PROGRESS = object_of(
+    "ExportProgress",
+    "How far it is.",
+    {
+        "percent": {"type": "integer", "minimum": 0, "maximum": 100},
+        "entries": _COUNT,
+        "entries_per_second": nullable({"type": "number"}),
+        "seconds_left": nullable(_COUNT),
+    },
+)
+EXPORT = object_of(
+    "Export",
+    "An export: what was ordered, and what has become of it.",
+    {
+        "id": {"type": "string", "format": "uuid"},
+        "state": {"type": "string", "enum": list(Export.State.values)},
+        "ordered_by": _TEXT,
+        "ordered_at": MOMENT,
+        "ledger": LEDGER,
+        "ledger_size": said(_COUNT, "The export is of the ledger as it stood at so many leaves."),
+        "filters": _FILTERS,
+        "formats": _FORMATS,
+        "purpose": _TEXT,
+        "case": _TEXT,
+        "complete_range": said(nullable(list_of(_COUNT)), "First leaf and end of the range in which none is missing."),
+        "progress": _PROGRESS,
+        "finished_at": nullable(MOMENT),
+        "expires_at": nullable(MOMENT),
+        "failure": said(nullable(_TEXT), "Why it could not be made."),
+        "entries": nullable(_COUNT),
+        "verdicts": {"type": "object", "additionalProperties": _COUNT},
+        "dataset_digest": said(nullable(HASH), "SHA-256 over the records: the verification hash in report and claim."),
+        "file_size": nullable(_COUNT),
+        "file_sha256": nullable(HASH),
+    },
+)
+_ORDERED = {
+    "ledger": "activity",
+    "filters": {"type": "auth.login", "recorded_from": "2026-11-01T00:00:00Z"},
+    "formats": ["pdf", "csv"],
+    "purpose": "access review for the third quarter",
+    "case": "2026-117",
+}
+_ID = OpenApiParameter(
+    "export_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH, description="The id of an export."
+)
+
+
+def _answer(shape: Shape, description: str) -> OpenApiResponse:
+    return OpenApiResponse(shape, description)
+
+
+_MADE: dict[Any, Any] = {
+    201: _answer(EXPORT, "Small, and made at once: ready, or failed with the reason."),
+    202: _answer(EXPORT, "Under way. Ask for it again to see how far it is."),
+}
+list_exports = extend_schema(
+    operation_id="list_exports",
+    summary="List exports",
+    tags=_TAGS,
+    responses={
+        200: _answer(object_of("Exports", "Exports, the last one first.", {"exports": list_of(EXPORT)}), "Yours.")
+    },
+)
+order_export = extend_schema(
+    operation_id="order_export",
+    summary="Order an export, signed with your export key",
+    tags=_TAGS,
+    request={JSON: ORDER},
+    responses=_MADE,
+    examples=[OpenApiExample("an order", value=_ORDERED, request_only=True)],
+)
+get_export = extend_schema(
+    operation_id="get_export",
+    summary="Follow an export",
+    tags=_TAGS,
+    parameters=[_ID],
+    responses={200: _answer(EXPORT, "The export.")},
+)
+download_export = extend_schema(
+    operation_id="download_export",
+    summary="Download an export",
+    tags=_TAGS,
+    parameters=[
+        _ID,
+        OpenApiParameter("file", _TEXT, OpenApiParameter.QUERY, description="One file of the container, by its name."),
+    ],
+    responses={
+        (200, CONTAINER_TYPE): _answer(
+            {"type": "string", "format": "binary"}, "The container (ASiC-E), or a file of it with its own type."
+        )
+    },
+)
+cancel_export = extend_schema(
+    operation_id="cancel_export",
+    summary="Cancel an export",
+    tags=_TAGS,
+    parameters=[_ID],
+    request=None,
+    responses={200: _answer(EXPORT, "Cancelled.")},
+)

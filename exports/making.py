@@ -1,0 +1,122 @@
+"""Making a part of an export: the entries of a range of leaves, in each format, and their piece of the proof.
+
+    part-00007.ndjson   always: the dataset digest, and a report, are made from it
+    part-00007.csv …    the other formats that were ordered
+    part-00007.proof    the lines of proofs/entries.multiproof for these leaves
+
+Each is a file of its own in the storage, so that several workers make one export, and a dead one costs its part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING
+
+from django.http import QueryDict
+
+from activity.extraction import CHUNK, Extraction
+from activity.filters import search_of
+from exports import files, proofs, render_csv, render_json, render_ndjson
+from exports.models import Export
+from exports.rows import ExportedEntry
+from signing import checkpoint
+from signing.merkle import leaf_hash
+from signing.queries import node_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
+
+    from activity.extraction import Extracted
+    from exports.models import ExportPart
+    from signing.merkle import NodeReader
+
+PART_LEAVES = 4 * CHUNK
+PROOF = "proof"
+RENDERERS: dict[str, ModuleType] = {
+    Export.Format.NDJSON: render_ndjson,
+    Export.Format.CSV: render_csv,
+    Export.Format.JSON: render_json,
+}
+_BATCH = 1_024  # entries that are rendered at once
+
+
+@dataclass(slots=True)
+class Made:
+    """What a part came to."""
+
+    entries: int = 0
+    first_entry: int | None = None
+    last_entry: int | None = None
+    verdicts: Counter[str] = field(default_factory=Counter)
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def row_formats(export: Export) -> list[str]:
+    """Return the formats that are made row by row, the one that is always made first."""
+    return [name for name in RENDERERS if name == Export.Format.NDJSON or name in export.formats]
+
+
+def extraction_of(export: Export) -> Extraction:
+    """Return what reads the entries of an export."""
+    query = QueryDict(mutable=True)
+    query.update({**export.filters, "ledger": export.ledger.name})
+    return Extraction(search_of(query, {export.ledger.name}), checkpoint.parse(export.checkpoint).checkpoint)
+
+
+def proof_head(export: Export) -> proofs.Head:
+    """Return the head of an export's proof."""
+    return proofs.Head(checkpoint.parse(export.checkpoint).checkpoint.origin, export.size, export.complete_range)
+
+
+def make_part(export: Export, part: ExportPart) -> Made:
+    """Make and store the files of a part; a half-made one of a worker that died is replaced."""
+    made = Made()
+    extraction = extraction_of(export)
+    step = CHUNK if part.end_leaf - part.first_leaf <= PART_LEAVES else part.end_leaf - part.first_leaf
+    found = extraction.read(part.first_leaf, part.end_leaf, export.complete_range, step=step)
+    node_at = node_reader(export.ledger)
+    with TemporaryDirectory(prefix="auditlog-export-") as directory:
+        paths = {name: Path(directory) / name for name in (*row_formats(export), PROOF)}
+        with ExitStack() as stack:
+            written = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
+            exported = _rendered(found, written, made, node_at)
+            lines = proofs.part(
+                exported, head=proof_head(export), begin=part.first_leaf, end=part.end_leaf, node_at=node_at
+            )
+            written[PROOF].writelines(lines)
+        for name, path in paths.items():
+            made.files[name] = files.store(f"{export.pk}/part-{part.number:05}.{name}", path)
+    return made
+
+
+def _rendered(
+    found: Iterator[Extracted], written: Mapping[str, IO[bytes]], made: Made, node_at: NodeReader
+) -> Iterator[tuple[int, bool]]:
+    """Write the rows of all entries, and yield for the proof which leaves they are and whether they fit."""
+    writers = {name: RENDERERS[name] for name in written if name != PROOF}
+    while batch := list(islice(found, _BATCH)):
+        entries = [_exported(one) for one in batch]
+        for name, renderer in writers.items():
+            if made.entries:
+                written[name].write(renderer.SEPARATOR)
+            written[name].write(renderer.rows(entries))
+        made.entries += len(entries)
+        made.first_entry = entries[0].leaf_index if made.first_entry is None else made.first_entry
+        made.last_entry = entries[-1].leaf_index
+        made.verdicts.update(entry.verdict for entry in entries)
+        for entry in entries:
+            fits = entry.verdict in render_ndjson.SOUND or leaf_hash(entry.record) == node_at(0, entry.leaf_index)
+            yield entry.leaf_index, fits
+
+
+def _exported(one: Extracted) -> ExportedEntry:
+    row = one.row
+    return ExportedEntry(
+        row.leaf_index, row.record, row.detached_data, row.key_id, row.signature, one.verdict, one.reason
+    )

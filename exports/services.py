@@ -1,0 +1,336 @@
+"""Ordering, making and handing out exports: the only writers of their rows. Each step of an export is a system entry.
+
+order      what is wanted, of which ledger as of which checkpoint; from then on that does not change
+work       make parts until none is left, then join them; any number of workers at once, any of them may die
+cancel, expire, download
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection, transaction
+from django.db.models import Sum
+from django.http import QueryDict
+from uuid_utils.compat import uuid7
+
+from activity import access
+from activity.extraction import Extraction
+from activity.filters import search_of
+from activity.ground import present_ground
+from activity.record import SYSTEM_PREFIX, Event
+from activity.services import SYSTEM_SOURCE, record_system
+from exports import files
+from exports.assembly import assemble
+from exports.downloads import Download, open_download
+from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
+from exports.making import PART_LEAVES, make_part
+from exports.models import Export, ExportPart
+from signing.errors import BadCheckpointError, LedgerNotFoundError, SigningError
+from signing.ledger import sign_checkpoint
+from signing.queries import export_signer, ledger_named
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from uuid import UUID
+
+    from django.contrib.auth.models import User
+
+    from activity.extraction import Span
+    from exports.manifest import Claim
+
+ORDER_PERMISSION = "exports.add_export"
+FEW = 1_000  # entries that are exported while somebody waits
+MAX_PURPOSE, MAX_CASE = 500, 200  # characters
+_NO_FILTERS = frozenset({"ledger", "order", "limit", "cursor"})
+_MAX_FAILURE = 500  # characters
+_ORDERS = 0x61756403  # first half of an advisory lock; the other is the user
+State = Export.State
+
+
+class Ordered(NamedTuple):
+    """An export that was ordered; `at_once`: it is small enough to be made while somebody waits."""
+
+    export: Export
+    at_once: bool
+
+
+def order(
+    *, by: User, ledger: str, filters: Mapping[str, str], formats: Collection[str], purpose: str, case: str = ""
+) -> Ordered:
+    """Order an export of what these filters find in the ledger as it stands now, and return it.
+
+    Raises PermissionDenied, BadOrderError, QuotaError, ExportKeyError, BadQueryError, LedgerNotFoundError,
+    ExportRefusedError if the ledger itself cannot be believed.
+    """
+    _require_right(by, ledger)
+    _require_sense(formats, purpose, case)
+    export_signer(by.get_username())
+    filters = {name: text for name, text in filters.items() if name not in _NO_FILTERS}
+    search = search_of(_query(filters, ledger), {ledger})
+    note = sign_checkpoint(ledger_named(ledger))
+    try:
+        head = present_ground().checked(search.ledgers[0], note)
+    except BadCheckpointError as error:
+        raise ExportRefusedError(f"the ledger's own checkpoint cannot be believed: {error}") from error
+    extraction = Extraction(search, head)
+    few = extraction.few(FEW)
+    span = few or extraction.span()
+    with transaction.atomic():
+        _require_quota(by)
+        export = Export(
+            id=uuid7(),
+            ordered_by=by.get_username(),
+            ordered_by_id=by.pk,
+            ledger=search.ledgers[0],
+            filters=filters,
+            formats=[name for name in Export.Format.values if name in formats],
+            purpose=purpose.strip(),
+            case=case.strip(),
+            checkpoint=note,
+            size=head.size,
+            first_leaf=span.begin,
+            end_leaf=span.end,
+            is_complete=span.complete is not None,
+        )
+        export.save(force_insert=True)
+        ExportPart.objects.bulk_create(_parts(export, span, whole=few is not None))
+        _record(export, "ordered", by=by.get_username(), **_order_facts(export))
+    return Ordered(export, few is not None)
+
+
+def work(*, export: UUID) -> None:
+    """Make parts of an export until no other is left, and join them if all are made."""
+    try:
+        while _make_next_part(export):
+            pass
+        _finish(export)
+    except (ExportError, SigningError) as error:
+        _fail(export, str(error))
+    except OperationalError:
+        raise  # the database was away for a moment: the next worker goes on
+    except Exception:
+        _fail(export, "it failed for a reason that is in the server's log")
+        raise
+
+
+def cancel(*, export: Export, by: User) -> None:
+    """Stop an export that is not made yet. Raises ExportRefusedError, PermissionDenied."""
+    if by.pk != export.ordered_by_id:
+        raise PermissionDenied("an export is cancelled by whoever ordered it")
+    with transaction.atomic():
+        if not Export.objects.filter(pk=export.pk, state__in=Export.OPEN).update(
+            state=State.CANCELLED, finished_at=datetime.now(UTC)
+        ):
+            raise ExportRefusedError("it is not under way any more")
+        _record(export, "cancelled", by=by.get_username())
+    _remove_parts(export)
+    export.refresh_from_db()
+
+
+def expire(*, now: datetime | None = None) -> int:
+    """Remove the files of exports whose time is over; return how many there were."""
+    due = Export.objects.filter(state=State.READY, expires_at__lte=now or datetime.now(UTC))
+    expired = 0
+    for export in due:
+        with transaction.atomic():
+            if not Export.objects.filter(pk=export.pk, state=State.READY).update(state=State.EXPIRED):
+                continue
+            _record(export, "expired", by=SYSTEM_SOURCE)
+        files.remove([export.file])
+        expired += 1
+    return expired
+
+
+def download(*, export: Export, by: User, name: str = "") -> Download:
+    """Return the container, or one file out of it, and record who takes it. Raises ExportRefusedError."""
+    if export.state != State.READY:
+        raise ExportRefusedError(f"it is {export.state}: there is no file to download")
+    taken = open_download(export, name)
+    _record(export, "downloaded", by=by.get_username(), file=taken.name)
+    return taken
+
+
+def _require_right(by: User, ledger: str) -> None:
+    if not by.has_perm(ORDER_PERMISSION):
+        raise PermissionDenied("exports are ordered by those whose role lets them: compliance officers and auditors")
+    if ledger not in access.of_user(by).readable:
+        # The same answer whether there is such a ledger or not.
+        raise LedgerNotFoundError(f"there is no ledger {ledger!r} that you may read")
+
+
+def _require_sense(formats: Collection[str], purpose: str, case: str) -> None:
+    unknown = sorted(set(formats) - set(Export.Format.values))
+    if unknown or not formats:
+        raise BadOrderError(f"formats are one or more of {', '.join(Export.Format.values)}")
+    if not purpose.strip():
+        raise BadOrderError("an export needs a purpose: it stands on its first page")
+    if len(purpose) > MAX_PURPOSE or len(case) > MAX_CASE or "\0" in purpose + case:
+        raise BadOrderError(f"purpose and case have at most {MAX_PURPOSE} and {MAX_CASE} characters, none of them NUL")
+
+
+def _require_quota(by: User) -> None:
+    """Raise QuotaError if somebody has too much under way or kept; his orders come one after another."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_ORDERS, by.pk])
+    own = Export.objects.filter(ordered_by_id=by.pk)
+    most = settings.AUDITLOG_EXPORTS_AT_ONCE
+    if own.filter(state__in=Export.OPEN).count() >= most:
+        raise QuotaError(f"{most} exports of yours are under way: wait for one, or cancel it")
+    kept = own.filter(state=State.READY).aggregate(size=Sum("file_size"))["size"] or 0
+    if kept >= settings.AUDITLOG_EXPORT_QUOTA_BYTES:
+        quota = f"{settings.AUDITLOG_EXPORT_QUOTA_BYTES:,}"
+        raise QuotaError(f"your exports take {kept:,} bytes, and {quota} are yours: they go as they expire")
+
+
+def _query(filters: Mapping[str, str], ledger: str) -> QueryDict:
+    query = QueryDict(mutable=True)
+    query.update({**filters, "ledger": ledger})
+    return query
+
+
+def _parts(export: Export, span: Span, *, whole: bool) -> Iterator[ExportPart]:
+    """Yield the parts of a span; they begin at multiples of 256, where a proof is cheapest."""
+    step = max(span.end - span.begin, 1) if whole else PART_LEAVES
+    begins = range(span.begin - (0 if whole else span.begin % PART_LEAVES), span.end, step)
+    for number, begin in enumerate(begins):
+        end = min(begin + step, span.end)
+        yield ExportPart(export=export, number=number, first_leaf=max(begin, span.begin), end_leaf=end)
+
+
+def _make_next_part(export_id: UUID) -> bool:
+    """Make a part that nobody makes now. The lock on its row is the claim, and ends with the connection."""
+    with transaction.atomic():
+        export = _begun(export_id)
+        if export is None:
+            return False
+        waiting = ExportPart.objects.filter(export=export, done_at=None).order_by("number")
+        part = waiting.select_for_update(skip_locked=True).first()
+        if part is None:
+            return False
+        made = make_part(export, part)
+        ExportPart.objects.filter(pk=part.pk).update(
+            done_at=datetime.now(UTC),
+            entries=made.entries,
+            first_entry=made.first_entry,
+            last_entry=made.last_entry,
+            verdicts=made.verdicts,
+            files=made.files,
+        )
+    return True
+
+
+def _begun(export_id: UUID) -> Export | None:
+    """Return an export that is to be worked on, as running, or None."""
+    Export.objects.filter(pk=export_id, state=State.WAITING).update(state=State.RUNNING, started_at=datetime.now(UTC))
+    return Export.objects.select_related("ledger").filter(pk=export_id, state=State.RUNNING).first()
+
+
+def _finish(export_id: UUID) -> None:
+    """Join the parts of an export, sign, and store the file, if all are made and nobody else does it."""
+    with _alone(export_id) as alone:
+        export = _begun(export_id)
+        if not alone or export is None:
+            return
+        parts = list(export.parts.order_by("number"))
+        if any(part.done_at is None for part in parts):
+            return
+        at = datetime.now(UTC)
+        signer = export_signer(export.ordered_by, at=at)
+        with TemporaryDirectory(prefix="auditlog-export-") as directory:
+            assembled = assemble(export, parts, signer, directory=Path(directory), at=at)
+            size = assembled.path.stat().st_size
+            name = files.store(f"{export.pk}/{assembled.path.name}", assembled.path)
+        claim = assembled.claim
+        with transaction.atomic():
+            ready = Export.objects.filter(pk=export.pk, state=State.RUNNING).update(
+                state=State.READY,
+                finished_at=at,
+                expires_at=at + timedelta(days=settings.AUDITLOG_EXPORT_DAYS),
+                entries=claim.entries,
+                verdicts=claim.verdicts,
+                dataset_digest=claim.dataset_digest,
+                signer_certificate_sha256=claim.signer_certificate_sha256,
+                file=name,
+                file_size=size,
+                file_sha256=assembled.sha256,
+            )
+            if ready:
+                _record(export, "made", by=export.ordered_by, **_made_facts(claim, assembled.sha256))
+        if not ready:  # it was cancelled meanwhile
+            files.remove([name])
+    _remove_parts(export)
+
+
+def _fail(export_id: UUID, why: str) -> None:
+    with transaction.atomic():
+        failed = Export.objects.filter(pk=export_id, state__in=Export.OPEN).update(
+            state=State.FAILED, finished_at=datetime.now(UTC), failure=why[:_MAX_FAILURE]
+        )
+        export = Export.objects.get(pk=export_id)
+        if failed:
+            _record(export, "failed", by=export.ordered_by, reason=why[:_MAX_FAILURE])
+    _remove_parts(export)
+
+
+def _remove_parts(export: Export) -> None:
+    for made in export.parts.values_list("files", flat=True):
+        files.remove(made.values())
+
+
+@contextmanager
+def _alone(export_id: UUID) -> Iterator[bool]:
+    """Hold an advisory lock, which a dead worker gives back, instead of a transaction that would be open for long."""
+    key = int.from_bytes(export_id.bytes[-8:], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        held = bool(cursor.fetchone()[0])
+    try:
+        yield held
+    finally:
+        if held:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def _order_facts(export: Export) -> dict[str, object]:
+    return {
+        "ledger": export.ledger.name,
+        "size": export.size,
+        "filters": export.filters,
+        "formats": export.formats,
+        "purpose": export.purpose,
+        "case": export.case,
+    }
+
+
+def _made_facts(claim: Claim, sha256: str) -> dict[str, object]:
+    return {
+        "entries": claim.entries,
+        "verdicts": claim.verdicts,
+        "dataset_digest": claim.dataset_digest,
+        "signer_certificate_sha256": claim.signer_certificate_sha256,
+        "sha256": sha256,
+    }
+
+
+def _record(export: Export, step: str, *, by: str, **facts: object) -> None:
+    record_system(
+        Event(
+            type=f"{SYSTEM_PREFIX}export.{step}",
+            action=f"export {step}",
+            actor=by,
+            occurred_at=datetime.now(UTC),
+            source=SYSTEM_SOURCE,
+            target=str(export.pk),
+            outcome="failure" if step == "failed" else "success",
+            severity="notice",
+            data=dict(facts),
+        )
+    )

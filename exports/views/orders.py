@@ -1,0 +1,152 @@
+"""`/exports/`: order an export, follow it, take it, cancel it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.mixins import PermissionRequiredMixin
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views import View
+
+from activity import access
+from activity.errors import BadQueryError
+from activity.views.filter_form import FilterForm, query_of
+from exports import queries, services, tasks
+from exports.downloads import as_attachment, contents
+from exports.errors import BadOrderError, QuotaError
+from exports.models import Export
+from exports.services import ORDER_PERMISSION
+from exports.views.forms import OrderForm
+from signing.errors import ExportKeyError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.contrib.auth.models import User
+    from django.http import HttpRequest, QueryDict
+
+
+_LISTED = 100
+
+
+class Exporting(PermissionRequiredMixin, View):
+    """A page for people who may export; whoever is not signed in is led to the login."""
+
+    permission_required = ORDER_PERMISSION
+
+    @property
+    def person(self) -> User:
+        """Whoever asks: somebody with an account, for he has the permission."""
+        user: Any = self.request.user
+        return user  # type: ignore[no-any-return] # PermissionRequiredMixin looked
+
+    def seen(self, export_id: UUID) -> Export:
+        """Return an export that whoever asks may see. Raises Http404."""
+        return get_object_or_404(queries.visible(to=self.request.user), pk=export_id)
+
+
+class Exports(Exporting):
+    """The list."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show the exports that somebody may see, the last ordered first."""
+        return render(request, "exports/list.html", {"exports": queries.visible(to=request.user)[:_LISTED]})
+
+
+class Order(Exporting):
+    """The order form."""
+
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show it, filled with the filters of the address."""
+        readable = access.of_user(request.user).readable
+        query = query_of(request.GET)
+        chosen = {"ledger": query.get("ledger"), "formats": [Export.Format.PDF, Export.Format.CSV]}
+        return self._page(query, OrderForm(initial=chosen, readable=readable), readable)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Order, and lead to where it can be followed."""
+        readable = access.of_user(request.user).readable
+        form = OrderForm(request.POST, readable=readable)
+        query = query_of(request.POST)
+        for name in ("csrfmiddlewaretoken", *form.fields):
+            query.pop(name, None)
+        if not form.is_valid():
+            return self._page(query, form, readable, status=400)
+        try:
+            ordered = services.order(
+                by=self.person, filters={name: str(query[name]) for name in query}, **form.cleaned_data
+            )
+        except BadQueryError as error:
+            faults = FilterForm(query, readable=readable).complain(error.problems)
+            return self._page(query, form, readable, status=400, faults=faults)
+        except (BadOrderError, QuotaError, ExportKeyError) as error:
+            form.add_error(None, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            return self._page(query, form, readable, status=400)
+        tasks.begin(ordered)
+        return redirect("export", ordered.export.pk)
+
+    def _page(
+        self, query: QueryDict, form: OrderForm, readable: frozenset[str], *, status: int = 200, faults: Any = ()
+    ) -> HttpResponse:
+        signer = queries.signer_of(self.request.user)
+        shown = {"form": FilterForm(query, readable=readable), "order": form, "faults": faults, "signer": signer}
+        return render(self.request, "exports/order.html", shown, status=status)
+
+
+class Follow(Exporting):
+    """One export: how far it is, what came out, its files."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
+        """Show it."""
+        export = self.seen(export_id)
+        shown: dict[str, Any] = {"export": export, "progress": queries.progress(export)}
+        shown["verdicts"] = queries.verdicts(export)
+        shown["is_own"] = export.ordered_by_id == request.user.pk
+        if export.state == Export.State.READY:
+            shown["files"] = contents(export)
+        return render(request, "exports/follow.html", shown)
+
+
+class Progress(Exporting):
+    """How far an export is, as a piece of its page."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
+        """Show it; have the whole page loaded again once the export has ended."""
+        export = self.seen(export_id)
+        response = render(request, "exports/progress.html", {"export": export, "progress": queries.progress(export)})
+        if not export.is_open:
+            response["HX-Refresh"] = "true"
+        return response
+
+
+class Cancel(Exporting):
+    """Stopping an export."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
+        """Cancel it. Raises ExportRefusedError if it has ended."""
+        del request
+        export = self.seen(export_id)
+        services.cancel(export=export, by=self.person)
+        return redirect("export", export.pk)
+
+
+class TakeFile(Exporting):
+    """Downloading an export, or one file of it."""
+
+    http_method_names = ["get"]
+
+    def get(self, request: HttpRequest, export_id: UUID, name: str = "") -> StreamingHttpResponse:
+        """Answer with the file; it is recorded who took it. Raises ExportRefusedError, Http404."""
+        del request
+        return as_attachment(services.download(export=self.seen(export_id), by=self.person, name=name))

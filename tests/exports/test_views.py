@@ -1,0 +1,171 @@
+"""The pages of exports: ordering from the log list, following, taking, and one's own key."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from activity.services import record_many
+from auditlog_project.roles import READER
+from exports import services, tasks
+from exports.models import Export
+from tests.clusters import Database
+from tests.exports.ordering import made, orders, person
+from tests.signing.test_export_keys import outside_ca
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def page(client: Client, address: str, status: int = 200) -> str:
+    response = client.get(address)
+    assert response.status_code == status, response.content
+    return response.content.decode()
+
+
+def test_the_log_list_leads_to_an_order_with_its_filters(olivia: User) -> None:
+    record_many(orders(3))
+    client = signed_in(olivia)
+    listed = page(client, "/logs/?actor=actor-1&occurred_from=2026-11-23T12:00")
+    address = listed.split('href="/exports/new/')[1].split('"')[0].replace("&amp;", "&")
+    form = page(client, f"/exports/new/{address}")
+    assert 'name="actor" value="actor-1"' in form
+    assert 'name="occurred_from" value="2026-11-23T12:00:00"' in form
+    assert "Signed as" in form
+
+
+def test_an_order_leads_to_its_files(olivia: User) -> None:
+    record_many(orders(4))
+    client = signed_in(olivia)
+    sent = {"ledger": "activity", "formats": ["csv", "ndjson"], "purpose": "audit", "actor": "actor-1", "ip": ""}
+    response = client.post("/exports/new/", sent, follow=True)
+    export = Export.objects.get()
+    assert response.redirect_chain == [(f"/exports/{export.pk}/", 302)]
+    assert (export.state, export.filters, export.entries) == ("ready", {"actor": "actor-1"}, 1)
+    shown = response.content.decode()
+    assert export.dataset_digest in shown
+    assert f"/exports/{export.pk}/download/entries.csv" in shown
+    taken = client.get(f"/exports/{export.pk}/download/")
+    assert taken["Content-Disposition"] == f'attachment; filename="auditlog-export-{export.pk}.asice"'
+    assert b"".join(taken)[:4] == b"PK\x03\x04"
+    assert int(taken["Content-Length"]) == export.file_size
+    csv = client.get(f"/exports/{export.pk}/download/entries.csv")
+    assert b"".join(csv).startswith(b"leaf_index,")
+    assert client.get(f"/exports/{export.pk}/download/nothing.txt").status_code == 409
+    assert export.purpose in page(client, "/exports/")
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"formats": ["csv"], "purpose": ""}, "This field is required"),
+        ({"formats": [], "purpose": "x"}, "This field is required"),
+        ({"formats": ["csv"], "purpose": "x", "ip": "nowhere"}, "IP address: must be an IPv4"),
+    ],
+)
+def test_a_wrong_order_is_said_on_the_form(olivia: User, sent: dict[str, str], told: str) -> None:
+    response = signed_in(olivia).post("/exports/new/", {"ledger": "activity", **sent})
+    assert response.status_code == 400
+    assert told in response.content.decode()
+    assert not Export.objects.exists()
+
+
+def test_without_a_key_one_is_led_to_make_it(site: Database) -> None:
+    client = signed_in(person("kim", has_key=False))
+    assert "kim has no export key" in page(client, "/exports/new/")
+    sent = {"step": "create", "name": "Kim Lee", "algorithm": "ES256", "reason": "exports for the audit"}
+    assert client.post("/exports/key/", sent, follow=True).redirect_chain == [("/exports/key/", 302)]
+    assert "Kim Lee" in page(client, "/exports/key/")
+    assert "Signed as" in page(client, "/exports/new/")
+    client.post("/exports/key/", {"step": "revoke", "reason": "leaving"})
+    assert "was revoked" in page(client, "/exports/new/")
+
+
+def test_a_key_is_certified_elsewhere(site: Database) -> None:
+    client = signed_in(person("kim", has_key=False))
+    assert client.post("/exports/key/", {"step": "certificate", "reason": "x"}).status_code == 400
+    sent = {"step": "request", "name": "Kim Lee", "algorithm": "ES256", "reason": "our CA certifies"}
+    response = client.post("/exports/key/", sent)
+    assert response["Content-Disposition"] == 'attachment; filename="export-key.csr"'
+    asked = x509.load_pem_x509_csr(response.content)
+    assert asked.is_signature_valid
+    assert "still waits for its certificate" in page(client, "/exports/key/")
+    wrong = SimpleUploadedFile("kim.pem", b"nothing")
+    refused = client.post("/exports/key/", {"step": "certificate", "reason": "it came", "file": wrong})
+    assert refused.status_code == 400
+    assert 'role="alert"' in refused.content.decode()
+
+
+def test_a_key_is_brought_along(site: Database, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    own, ca = (x509.load_pem_x509_certificate(one) for one in outside_ca(key.public_key()))
+    content = pkcs12.serialize_key_and_certificates(b"kim", key, own, [ca], BestAvailableEncryption(b"secret"))
+    client = signed_in(person("kim", has_key=False))
+    sent = {"step": "import", "password": "wrong", "reason": "kept on a card"}
+    wrong = client.post("/exports/key/", sent | {"file": SimpleUploadedFile("kim.p12", content)})
+    assert wrong.status_code == 400
+    assert "another password" in wrong.content.decode()
+    right = client.post("/exports/key/", sent | {"file": SimpleUploadedFile("kim.p12", content), "password": "secret"})
+    assert right.status_code == 302
+    assert own.fingerprint(hashes.SHA256()).hex() in page(client, "/exports/key/")
+
+
+def test_a_large_export_shows_how_far_it_is(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "FEW", -1)
+    monkeypatch.setattr(services, "PART_LEAVES", 256)
+    record_many(orders(600))
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    client = signed_in(olivia)
+    address = f"/exports/{export.pk}/"
+    assert f'hx-get="{address}progress/"' in page(client, address)
+    services._make_next_part(export.pk)
+    assert 'value="42"' in page(client, f"{address}progress/")
+    services.work(export=export.pk)
+    ended = client.get(f"{address}progress/")
+    assert ended["HX-Refresh"] == "true"
+    assert "hx-get" not in ended.content.decode()
+
+
+def test_an_export_is_cancelled_from_its_page(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "FEW", -1)
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    address = f"/exports/{export.pk}/cancel/"
+    assert signed_in(person("otto")).post(address).status_code == 403
+    assert signed_in(olivia).post(address).status_code == 302
+    assert signed_in(olivia).post(address).status_code == 409
+    assert "It was cancelled" in page(signed_in(olivia), f"/exports/{export.pk}/")
+
+
+def test_others_see_exports_of_ledgers_they_read_and_only_with_the_right(olivia: User) -> None:
+    export = made(olivia)
+    assert page(signed_in(person("otto", has_key=False)), f"/exports/{export.pk}/")
+    assert page(signed_in(person("rita", READER, has_key=False)), f"/exports/{export.pk}/", 403)
+    stranger = User.objects.create_superuser("root")
+    assert page(signed_in(stranger), f"/exports/{export.pk}/", 404)
+    assert Client().get(f"/exports/{export.pk}/").status_code == 302
+
+
+def test_an_export_of_nobody_is_not_there(olivia: User) -> None:
+    assert signed_in(olivia).get(f"/exports/{UUID(int=1)}/").status_code == 404
+
+
+def test_whoever_ordered_a_large_export_gets_one_mail(
+    olivia: User, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[object]
+) -> None:
+    monkeypatch.setattr(services, "FEW", -1)
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    tasks.work(str(export.pk))
+    tasks.work(str(export.pk))
+    (mail,) = mailoutbox
+    assert mail.to == ["olivia@example.org"]  # type: ignore[attr-defined]
+    assert str(export.pk) in mail.body  # type: ignore[attr-defined]
