@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exports.errors import ExportError
 from signing import certificates, jws, trust
 from signing.algorithms import ALGORITHMS
 from signing.errors import BadCertificateError, BadJwsError, BadKeyError
@@ -28,7 +29,7 @@ MAX_SIZE = 1 << 20
 _FINGERPRINT = re.compile("[0-9a-f]{64}", re.ASCII)
 
 
-class BadPinError(Exception):
+class BadPinError(ExportError):
     """What was given as --trust is nothing that can be pinned."""
 
 
