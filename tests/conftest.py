@@ -31,6 +31,12 @@ from auditlog_project.environment_values import celery_url  # noqa: E402
 from tests.clusters import EMBEDDED, Clusters, Database, server_names, state_directory  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of tests/attacks/test_kill_nine.py."""
+    parser.addoption("--kill-runs", type=int, default=40, help="how often a part of the application is killed")
+    parser.addoption("--kill-seed", type=int, help="the seed that a failed test printed")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse Django's transactional tests: they clean up by TRUNCATE, which the guards rightly stop."""
     for item in items:

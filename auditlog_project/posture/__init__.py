@@ -10,12 +10,13 @@ Problems of the database are found over a connection of the role that is judged.
 """
 
 import os
+import time
 from enum import Enum
 from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 
 from auditlog_project.posture.guards import guard_problems
 from auditlog_project.posture.privileges import privilege_problems
@@ -44,14 +45,31 @@ class PostureError(Exception):
         self.problems = problems
 
 
+_PATIENCE_SECONDS = 60  # for which a process that starts waits for a database that starts, too
+
+
 def require(process: Process) -> None:
-    """Raise PostureError if this process must not serve."""
+    """Raise PostureError if this process must not serve; OperationalError if the database does not answer for long."""
     problems = address_problems(os.environ, settings.DATABASES, may_approve=process is Process.WEB)
-    problems += serving_problems()
+    problems += _problems_once_it_answers()
     # The processes that this one forks must not share a connection.
     connections.close_all()
     if problems:
         raise PostureError(problems)
+
+
+def _problems_once_it_answers() -> list[Problem]:
+    # A worker that ends at its start takes gunicorn and all its other workers with it: for a database that was away
+    # for a second the log would stay away until somebody comes.
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return serving_problems()
+        except OperationalError:
+            connections.close_all()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def serving_problems() -> list[Problem]:

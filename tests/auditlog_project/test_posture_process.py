@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connections
 from psycopg import sql
 
+from auditlog_project import posture
 from auditlog_project.embedded.postgres import PostgresServer
 from auditlog_project.posture.process import address_problems
 from auditlog_project.posture.server import server_problems
@@ -41,12 +43,12 @@ def test_clean_processes_start(fresh_database: Database) -> None:
 
 @pytest.mark.parametrize("code", [WEB, WORKER])
 def test_every_problem_is_named_before_anything_is_served(fresh_database: Database, code: str) -> None:
-    fresh_database.superuser().execute("DROP TRIGGER append_only ON activity_logs")
+    fresh_database.superuser().execute("DROP TRIGGER append_only ON verification_runs")
     fresh_database.superuser().execute("GRANT DELETE ON activity_logs TO auditlog_app")
     refused = start(fresh_database, code, "default", "owner")
     assert refused.returncode != 0
     assert "DATABASE_OWNER_URL is in the environment of a serving process" in refused.stderr
-    assert "Guard append_only on activity_logs is missing" in refused.stderr
+    assert "Guard append_only on verification_runs is missing" in refused.stderr
     assert "may DELETE on activity_logs" in refused.stderr
 
 
@@ -57,7 +59,7 @@ def test_a_worker_with_the_approvers_address_does_not_start(fresh_database: Data
 
 
 def test_the_celery_command_itself_refuses(fresh_database: Database, tmp_path: Path) -> None:
-    fresh_database.superuser().execute("DROP TRIGGER append_only ON activity_logs")
+    fresh_database.superuser().execute("DROP TRIGGER append_only ON verification_runs")
     code = "from celery.__main__ import main; main()"
     for service in (["worker"], ["beat", "--schedule", str(tmp_path / "schedule")]):
         refused = subprocess.run(
@@ -70,7 +72,7 @@ def test_the_celery_command_itself_refuses(fresh_database: Database, tmp_path: P
             timeout=60,
         )
         assert refused.returncode != 0
-        assert "Guard append_only on activity_logs is missing" in refused.stderr
+        assert "Guard append_only on verification_runs is missing" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["DATABASE_OWNER_URL", "DATABASE_ADMIN_URL"])
@@ -127,3 +129,22 @@ def test_a_server_that_does_not_flush_is_noticed() -> None:
             assert sorted(messages) == ["fsync", "full_page_writes"]
     finally:
         server.stop()
+
+
+def test_a_process_that_starts_waits_for_a_database_that_starts(
+    fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections["default"].close()
+    there = connections.settings["default"]["HOST"]
+    connections.settings["default"]["HOST"] = "/nonexistent"
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            connections.settings["default"]["HOST"] = there
+
+    monkeypatch.setattr("auditlog_project.posture.time.sleep", sleep)
+    with pytest.raises(posture.PostureError, match="DATABASE_OWNER_URL"):
+        posture.require(posture.Process.WEB)  # the address is in the environment of tests
+    assert len(waits) == 2
