@@ -6,11 +6,14 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from metaaudit.terminal import recorded_command
+
 
 def main() -> None:
-    """Run the management command that the arguments name."""
+    """Run the management command that the arguments name, recorded with who runs it."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditlog_project.settings")
-    execute_from_command_line(sys.argv)
+    with recorded_command(sys.argv):
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

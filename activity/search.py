@@ -82,7 +82,11 @@ class Page:
 
 def find(search: Search) -> Page:
     """Return the page after `search.after`. Raises Django's OperationalError if it takes too long."""
+    is_own = not connection.in_atomic_block
     with transaction.atomic(), connection.cursor() as cursor:
+        if is_own:
+            # Head and page of one moment: an amendment between the two would move an entry beyond the head.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SET LOCAL statement_timeout = %s", [_SECONDS * 1000])
         search = _bounded(search)
         return _scan(search) if search.data else _page(search)

@@ -12,9 +12,11 @@ from django_structlog.celery.signals import bind_extra_task_metadata, modify_con
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
+from metaaudit.jobs import RecordedTask
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditlog_project.settings")
 
-app = Celery("auditlog")
+app = Celery("auditlog", task_cls=RecordedTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add(DjangoStructLogInitStep)

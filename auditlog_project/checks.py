@@ -2,7 +2,7 @@
 
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
     E005 AUDITLOG_ON_TAMPERED   E006 AUDITLOG_NOTICE_WEBHOOKS   E007 AUDITLOG_WEBHOOK_SECRET
-    E01x to E05x      posture/__init__.py; these ask the database: manage.py check --database default
+    E01x to E06x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
 """

@@ -51,6 +51,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "auditlog_project.request_logs.RequestLogs",
+    # What stands below cannot answer without a record. Nothing else may stand above: posture/recording.py.
+    "metaaudit.middleware.RecordAccess",
     "auditlog_project.refusals.RequireLength",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -130,6 +132,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "send notices": {"task": "activity.send_notices", "schedule": 60.0, "options": {"expires": 60}},
     "resume exports": {"task": "exports.resume", "schedule": 60.0, "options": {"expires": 60}},
     "expire exports": {"task": "exports.expire", "schedule": 3600.0, "options": {"expires": 3600}},
+    "summarise counts": {"task": "metaaudit.summarise", "schedule": 60.0, "options": {"expires": 60}},
     "verify recent": {"task": "activity.verify_recent", "schedule": 300.0, "options": {"expires": 300}},
     "verify whole": {
         "task": "activity.verify_whole",
@@ -279,6 +282,9 @@ AUDITLOG_ENTRY_PANELS: list[str] = []
 AUDITLOG_REQUEST_SECONDS = env.int("AUDITLOG_REQUEST_SECONDS", default=20)
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
+
+# Proxies whose X-Forwarded-For is believed in meta logs: networks, and "unix" for a proxy on a Unix socket.
+AUDITLOG_PROXIES = env.list("AUDITLOG_PROXIES", default=[])
 
 # One JSON object a line, readable text under DEBUG: log_format.py says what a line never holds.
 LOGGING = logging_config(readable=DEBUG)

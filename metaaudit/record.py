@@ -33,7 +33,7 @@ from signing.merkle import leaf_hash
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-MAX_QUERY = 16_384  # characters of all names and values; a longer query is refused before it is answered
+MAX_QUERY = 8_192  # characters of all names and values; a longer query is refused before it is answered
 MAX_PATH = 2_048
 MAX_AGENT = 500
 _MAX_NAME = 150

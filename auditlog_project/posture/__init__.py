@@ -5,6 +5,7 @@
     privileges.py  what it may do, against database/declared.py            E03x
     guards.py      triggers and functions, against this release's SQL      E04x
     server.py      settings without which an answer may be lost            E05x
+    recording.py   whether every request is recorded                       E06x
 
 Problems of the database are found over a connection of the role that is judged. Nothing is changed.
 """
@@ -22,6 +23,7 @@ from auditlog_project.posture.guards import guard_problems
 from auditlog_project.posture.privileges import privilege_problems
 from auditlog_project.posture.problem import Connection, Problem
 from auditlog_project.posture.process import address_problems
+from auditlog_project.posture.recording import recording_problems
 from auditlog_project.posture.release import read_release
 from auditlog_project.posture.roles import role_problems
 from auditlog_project.posture.server import server_problems
@@ -74,7 +76,7 @@ def _problems_once_it_answers() -> list[Problem]:
 
 def serving_problems() -> list[Problem]:
     """Return what is wrong with the database for the runtime role and, where it is configured, the approver."""
-    problems = []
+    problems = recording_problems(settings.INSTALLED_APPS, settings.MIDDLEWARE)
     for alias in ("default", "approver"):
         if alias in settings.DATABASES:
             connections[alias].ensure_connection()
