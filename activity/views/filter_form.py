@@ -109,7 +109,7 @@ class FilterForm(forms.Form):
         ],
     )
 
-    def __init__(self, query: QueryDict, *, readable: Iterable[str]) -> None:
+    def __init__(self, query: QueryDict, *, readable: Iterable[str], without: Iterable[str] = ()) -> None:
         filled: dict[str, Any] = {name: query[name] for name in query if name in self.base_fields}
         data = [name for name in query if name.startswith(_DATA)]
         self.further_data = [(name, query[name]) for name in data[:-1]]
@@ -123,11 +123,13 @@ class FilterForm(forms.Form):
             self.fields[name].widget = forms.DateTimeInput({"type": "datetime-local", "step": "1"}, "%Y-%m-%dT%H:%M:%S")
         ledgers = forms.ChoiceField(label="Ledger", choices=[_ANY, *((one, one) for one in sorted(readable))])
         self.fields["ledger"] = ledgers
+        for name in without:
+            del self.fields[name]
 
     @property
     def often(self) -> list[forms.BoundField]:
         """Return the fields that most people need."""
-        return [self[name] for name in _OFTEN]
+        return [self[name] for name in _OFTEN if name in self.fields]
 
     @property
     def rarely(self) -> list[forms.BoundField]:

@@ -73,7 +73,7 @@ class Order(Exporting):
         readable = access.of_user(request.user).readable
         form = OrderForm(request.POST, readable=readable)
         query = query_of(request.POST)
-        for name in ("csrfmiddlewaretoken", *form.fields):
+        for name in ("csrfmiddlewaretoken", "order", *form.fields):
             query.pop(name, None)
         if not form.is_valid():
             return self._page(query, form, readable, status=400)
@@ -82,7 +82,7 @@ class Order(Exporting):
                 by=self.person, filters={name: str(query[name]) for name in query}, **form.cleaned_data
             )
         except BadQueryError as error:
-            faults = FilterForm(query, readable=readable).complain(error.problems)
+            faults = self._filters(query, readable).complain(error.problems)
             return self._page(query, form, readable, status=400, faults=faults)
         except (BadOrderError, QuotaError, ExportKeyError) as error:
             form.add_error(None, f"{str(error)[:1].upper()}{str(error)[1:]}.")
@@ -90,11 +90,15 @@ class Order(Exporting):
         tasks.begin(ordered)
         return redirect("export", ordered.export.pk)
 
+    def _filters(self, query: QueryDict, readable: frozenset[str]) -> FilterForm:
+        """Return the filters alone: the ledger is chosen with the order, and entries come in the order of leaves."""
+        return FilterForm(query, readable=readable, without=("ledger", "order"))
+
     def _page(
         self, query: QueryDict, form: OrderForm, readable: frozenset[str], *, status: int = 200, faults: Any = ()
     ) -> HttpResponse:
         signer = queries.signer_of(self.request.user)
-        shown = {"form": FilterForm(query, readable=readable), "order": form, "faults": faults, "signer": signer}
+        shown = {"form": self._filters(query, readable), "order": form, "faults": faults, "signer": signer}
         return render(self.request, "exports/order.html", shown, status=status)
 
 

@@ -1,5 +1,6 @@
 """The pages of exports: ordering from the log list, following, taking, and one's own key."""
 
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -42,6 +43,8 @@ def test_the_log_list_leads_to_an_order_with_its_filters(olivia: User) -> None:
     assert 'name="actor" value="actor-1"' in form
     assert 'name="occurred_from" value="2026-11-23T12:00:00"' in form
     assert "Signed as" in form
+    names = re.findall(r'name="([^"]+)"', form)
+    assert sorted(name for name in set(names) if names.count(name) > 1) == ["csrfmiddlewaretoken", "formats"]
 
 
 def test_an_order_leads_to_its_files(olivia: User) -> None:

@@ -1,0 +1,120 @@
+"""The way of a compliance officer, in a real browser, up to the file that `openssl` verifies."""
+
+import re
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from playwright.sync_api import Page
+
+from activity import authority
+from activity.services import record_many
+from auditlog_project.roles import COMPLIANCE_OFFICER
+from exports import services
+from signing import export_keys
+from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Site, accessible
+from tests.exports.ordering import orders
+
+OPENSSL = """openssl cms -verify -binary -inform DER -in META-INF/signature001.p7s -content META-INF/ASiCManifest001.xml
+    -CAfile certificates/issuers.pem -purpose any -out /dev/null"""
+
+
+@pytest.fixture
+def olivia(site: Site) -> User:
+    user = User.objects.create_user("olivia", password=PASSWORD)
+    user.groups.add(Group.objects.get(name=COMPLIANCE_OFFICER))
+    authority.grant_ledger(ledger="activity", to=user, by="ada", reason="test")
+    return user
+
+
+def test_from_the_log_to_a_file_that_openssl_verifies(
+    site: Site, olivia: User, browse: Callable[..., Any], tmp_path: Path
+) -> None:
+    record_many(orders(12))
+    with browse(name="olivia") as page:
+        page.goto("/exports/key/")
+        page.get_by_text("Make a key here").click()
+        page.locator("#create_name").fill("Olivia Ortega")
+        page.locator("#create_reason").fill("exports for the audit")
+        page.get_by_role("button", name="Make key and certificate").click()
+        page.get_by_text("Your export key is ready.").wait_for()
+
+        page.get_by_role("link", name="Logs").click()
+        page.get_by_text("Filters").first.click()
+        page.get_by_label("Actor").fill("actor-1")
+        page.get_by_role("button", name="Show entries").click()
+        page.get_by_text("4 valid").wait_for()
+        page.get_by_role("link", name="Export these").click()
+
+        page.get_by_label("Purpose").fill("quarterly review of orders")
+        page.get_by_label("PDF report").uncheck()
+        page.get_by_role("button", name="Order and sign").click()
+        with page.expect_download() as downloading:
+            page.get_by_role("link", name=re.compile("Download the signed container")).click()
+        container = tmp_path / downloading.value.suggested_filename
+        downloading.value.save_as(container)
+    with zipfile.ZipFile(container) as archive:
+        archive.extractall(tmp_path)
+    signed = subprocess.run(OPENSSL.split(), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "CMS Verification successful" in signed.stderr
+    assert (tmp_path / "entries.csv").read_text().count("actor-1") == 4
+
+
+def test_a_large_export_is_followed_without_reloading(
+    site: Site, olivia: User, browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_keys.certify(person="olivia", by="ada", reason="test")
+    monkeypatch.setattr(services, "FEW", -1)
+    record_many(orders(20))
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="all of it").export
+    with browse(name="olivia") as page:
+        page.goto(f"/exports/{export.pk}/")
+        page.get_by_role("progressbar").wait_for()
+        services.work(export=export.pk)
+        page.get_by_role("link", name=re.compile("Download the signed container")).wait_for()
+
+
+def test_every_page_is_accessible_wide_and_light_narrow_and_dark(
+    site: Site, olivia: User, browse: Callable[..., Any]
+) -> None:
+    export_keys.certify(person="olivia", by="ada", reason="test")
+    receipts = record_many(orders(3))
+    intruder = site.database.superuser()
+    intruder.execute("ALTER TABLE activity_logs DISABLE TRIGGER ALL")
+    intruder.execute("UPDATE activity_logs SET action = 'forged' WHERE id = %s", [receipts[1].id])
+    ready = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="all").export
+    services.work(export=ready.pk)
+    waiting = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="all").export
+    with browse() as page:
+        for address in ("/login/", "/verify/"):
+            look_at(page, address)
+    with browse(name="olivia") as page:
+        for address in (
+            "/logs/",
+            "/logs/?outcome=success&actor=nobody",
+            f"/logs/{receipts[0].id}/",
+            f"/logs/{receipts[1].id}/",
+            "/exports/",
+            "/exports/new/",
+            "/exports/key/",
+            f"/exports/{ready.pk}/",
+            f"/exports/{waiting.pk}/",
+        ):
+            look_at(page, address)
+
+
+def look_at(page: Page, address: str) -> None:
+    page.set_viewport_size(DESKTOP)
+    page.emulate_media(color_scheme="light")
+    shown = page.goto(address)
+    assert shown is not None
+    assert shown.ok, address
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    accessible(page)
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme="dark")
+    accessible(page)
