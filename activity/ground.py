@@ -1,7 +1,7 @@
 """What is believed of keys and checkpoints, for everything that is checked on request. Reads; writes nothing.
 
 The keys ledger is verified anew whenever its head or the trust file changes. What is remembered until then cannot
-become wrong: leaves of whole tiles that were proved once, and that one signature fits one record under one key.
+become wrong: leaves that were proved once, and that one signature fits one record under one key.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from django.db import connection
 
 from activity.entry_check import EntryCheck
 from activity.verification import hmac_verifier
-from signing import trust
+from signing import statements, trust
 from signing.errors import BadCheckpointError, DistrustedCheckpointError
-from signing.models import LedgerHead
-from signing.queries import latest_checkpoint
 from signing.verdicts import ALARMS, Finding, Verdict
 from signing.verification import KEYS_LEDGER, verify_keys
 
@@ -27,6 +25,11 @@ if TYPE_CHECKING:
     from signing.models import Ledger
     from signing.verification import Trust
 
+# Asked for with every page, so prepared.
+_HEAD = (
+    "SELECT h.size, h.frontier FROM public.ledger_heads h JOIN public.ledgers l ON l.id = h.ledger_id WHERE l.name = %s"
+)
+_NEWEST_NOTE = "SELECT c.note FROM public.ledger_checkpoints c WHERE c.ledger_id = %s ORDER BY c.size DESC LIMIT 1"
 _KEPT_SIGNATURES = 65_536  # of 32 bytes
 
 
@@ -36,7 +39,9 @@ class Ground:
 
     trust: Trust
     doubt: str | None
-    tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)  # proved, whole, by ledger and index
+    tiles: dict[tuple[int, int], bytes] = field(
+        default_factory=dict
+    )  # of leaves as far as they are proved, by ledger and index
     _checks: dict[int, EntryCheck] = field(default_factory=dict)
     _heads: dict[int, tuple[str, Checkpoint | Finding]] = field(default_factory=dict)
 
@@ -49,12 +54,13 @@ class Ground:
 
     def head(self, ledger: Ledger) -> Checkpoint | Finding:
         """Return the newest checkpoint of a ledger, or what is wrong with it."""
-        newest = latest_checkpoint(ledger)
-        if newest is None:
+        rows = statements.execute(_NEWEST_NOTE, [ledger.pk])
+        if not rows:
             return Finding(ledger.name, None, Verdict.TAMPERED, "every signed checkpoint of its ledger is gone")
+        note: str = rows[0][0]
         known = self._heads.get(ledger.pk)
-        if known is None or known[0] != newest.note:
-            known = self._heads[ledger.pk] = (newest.note, self._believed(ledger, newest.note))
+        if known is None or known[0] != note:
+            known = self._heads[ledger.pk] = (note, self._believed(ledger, note))
         return known[1]
 
     def checked(self, ledger: Ledger, note: str) -> Checkpoint:
@@ -76,8 +82,7 @@ def present_ground() -> Ground:
     global _last_ground  # noqa: PLW0603 one for the process, replaced as a whole
     file = Path(settings.AUDITLOG_TRUST_FILE) if settings.AUDITLOG_TRUST_FILE else None
     pins = file.read_text() if file is not None and file.exists() else ""
-    head = LedgerHead.objects.filter(ledger__name=KEYS_LEDGER).values_list("size", "frontier").first()
-    place = (str(connection.settings_dict["NAME"]), pins, head)
+    place = (str(connection.settings_dict["NAME"]), pins, statements.execute(_HEAD, [KEYS_LEDGER]))
     if _last_ground is None or _last_ground[0] != place:
         _last_ground = (place, _new_ground(pins))
     return _last_ground[1]

@@ -5,8 +5,8 @@
     3. leaf: SHA-256(0x00 || record) is the leaf that this tile holds
     4. row: columns, data, signature and key at this leaf, as entry_check.py checks them
 
-Remembered between requests is only what cannot become wrong: leaves of a whole tile that was proved once, and that one
-signature fits one record under one key. The row itself, and what its key is worth, is looked at every time. So whoever
+Remembered between requests is only what cannot become wrong: leaves that were proved once, and that one signature fits
+one record under one key. The row itself, and what its key is worth, is looked at every time. So whoever
 changes the database under a running server changes nothing that was proved; he can hide a change from it only where
 nothing was asked for since the server started, and then the proof fails.
 """
@@ -46,6 +46,7 @@ class Checked:
     """An entry with what can be said of it now; `reasons` says why it is not `valid`, or not `unsigned` and right."""
 
     entry: ActivityLog
+    leaf_hash: bytes  # of its record as it stands in the row
     verdict: Verdict
     reasons: tuple[str, ...] = ()
 
@@ -57,8 +58,7 @@ def check_entries(entries: Sequence[ActivityLog]) -> list[Checked]:
         if not isinstance(tree.head, Finding):
             disclosures.note_size(tree.ledger.name, tree.head.size)
     for one in checked:
-        entry = one.entry
-        disclosures.note_entry(entry.ledger.name, entry.leaf_index, leaf_hash(bytes(entry.record)))
+        disclosures.note_entry(one.entry.ledger.name, one.entry.leaf_index, one.leaf_hash)
     return checked
 
 
@@ -123,14 +123,15 @@ def prove(entry: ActivityLog) -> Proof:
 
 def _checked(entry: ActivityLog, tree: Tree, ground: Ground) -> Checked:
     row = _row(entry)
-    finding = tree.misfit(row.leaf_index, leaf_hash(row.record)) or ground.entry_check(tree.ledger).finding(row)
+    leaf = leaf_hash(row.record)
+    finding = tree.misfit(row.leaf_index, leaf) or ground.entry_check(tree.ledger).finding(row)
     if finding is not None:
-        return Checked(entry, finding.verdict, (finding.reason,))
+        return Checked(entry, leaf, finding.verdict, (finding.reason,))
     if ground.doubt is not None:
-        return Checked(entry, Verdict.CANNOT_TELL, (ground.doubt,))
+        return Checked(entry, leaf, Verdict.CANNOT_TELL, (ground.doubt,))
     if entry.type == TOMBSTONE:
-        return Checked(entry, Verdict.REMOVED, (said_of_removal(entry),))
-    return Checked(entry, Verdict.UNSIGNED if row.key_id is None else Verdict.VALID)
+        return Checked(entry, leaf, Verdict.REMOVED, (said_of_removal(entry),))
+    return Checked(entry, leaf, Verdict.UNSIGNED if row.key_id is None else Verdict.VALID)
 
 
 def said_of_removal(tombstone: ActivityLog) -> str:
@@ -181,10 +182,12 @@ class Tree:
         if leaf_index >= self.head.size:
             return Finding(self.ledger.name, leaf_index, Verdict.CANNOT_TELL, UNCOVERED)
         index, place = divmod(leaf_index, TILE_WIDTH)
-        if index not in self._tiles:
-            self._tiles[index] = self._ground.tiles.get((self.ledger.pk, index)) or self._proved(index, self.head)
-        hashes = self._tiles[index]
-        if hashes is None:
+        hashes = self._ground.tiles.get((self.ledger.pk, index), b"")
+        if len(hashes) <= place * HASH_SIZE:
+            if index not in self._tiles:
+                self._tiles[index] = self._proved(index, self.head)
+            hashes = self._tiles[index] or b""
+        if not hashes:
             reason = "the stored tree around its leaf is not the one whose root was signed"
             return Finding(self.ledger.name, leaf_index, Verdict.TAMPERED, reason)
         if hashes[place * HASH_SIZE : (place + 1) * HASH_SIZE] != leaf_hash:
@@ -204,8 +207,7 @@ class Tree:
             verify_inclusion(hashes[:HASH_SIZE], first, head.size, proof, head.root)
         except (BadProofError, IndexError, ValueError):
             return None
-        if width == TILE_WIDTH * HASH_SIZE:
-            if len(self._ground.tiles) >= _KEPT_TILES:
-                self._ground.tiles.clear()
-            self._ground.tiles[self.ledger.pk, index] = hashes
+        if len(self._ground.tiles) >= _KEPT_TILES:
+            self._ground.tiles.clear()
+        self._ground.tiles[self.ledger.pk, index] = hashes
         return hashes

@@ -79,7 +79,7 @@ def system_servers() -> dict[str, Path]:
     return {major: found[major] for major in sorted(found) if int(major) >= 15}
 
 
-@dataclass
+@dataclass(eq=False)
 class Database:
     """One clone of the template, and the ways into it."""
 

@@ -12,14 +12,12 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from uuid_utils import compat
-
 from activity.models import ActivityLog
 from activity.services import record_many
 from tests.bench import clocks, events
 from tests.bench.figures import Figure, Measurement, Scale, at_least, median_ratio
 from tests.bench.peers.models import BareEntry, PlainEntry
+from tests.bench.peers.rows import plain_row
 from tests.bench.policies import require_signatures
 
 if TYPE_CHECKING:
@@ -95,25 +93,5 @@ def _unsigned() -> int:
 
 def _create(batch: Sequence[Event], way: str) -> float:
     model: Any = PlainEntry if way == "plain" else BareEntry
-    rows = [_row(model, event, leaf_index) for leaf_index, event in enumerate(batch, start=model.objects.count())]
+    rows = [plain_row(model, event, leaf_index) for leaf_index, event in enumerate(batch, start=model.objects.count())]
     return clocks.seconds(lambda: [model.objects.bulk_create(part, batch_size=BATCH) for part in _parts(rows)])
-
-
-def _row(model: Any, event: Event, leaf_index: int) -> Any:
-    return model(
-        id=compat.uuid7(),
-        ledger_id=1,
-        leaf_index=leaf_index,
-        record=orjson.dumps(event.data),
-        event_id=event.event_id,
-        type=event.type,
-        actor=event.actor,
-        action=event.action,
-        target=event.target,
-        outcome=event.outcome,
-        severity=event.severity,
-        source=event.source,
-        ip=event.ip,
-        occurred_at=event.occurred_at,
-        recorded_at=event.occurred_at,
-    )

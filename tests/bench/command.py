@@ -16,6 +16,7 @@ from tests.bench import events
 from tests.bench.figures import FULL, QUICK, chosen, judged
 from tests.bench.peers import models
 from tests.bench.registry import MEASUREMENTS
+from tests.bench.settings import PEER_TABLES
 from tests.clusters import EMBEDDED, Clusters
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def _measured(measurements: Sequence[Measurement], names: Sequence[str], *, quic
         _progress(f"{events.WINDOWS} is not there; measuring with {events.SAMPLE.name} instead")
     with Clusters() as clusters:
         for measurement in measurements:
+            if measurement.full_only and quick:
+                left_out = [figure.name for figure in measurement.figures if not names or figure.name in names]
+                _progress(f"left out by --quick: {', '.join(left_out)}")
+                continue
             _progress(f"measuring {', '.join(figure.name for figure in measurement.figures)}")
             with clusters[EMBEDDED].clone() as database, database.as_django_databases():
                 _add_peers(database)
@@ -72,8 +77,7 @@ def _add_peers(database: Database) -> None:
     with connections["owner"].schema_editor() as editor:
         for model in (models.PlainEntry, models.BareEntry, models.AuditedEvent):
             editor.create_model(model)
-    tables = "peers_plainentry, peers_bareentry, peers_auditedevent, auditlog_logentry"
-    database.owner().execute(f"GRANT SELECT, INSERT ON {tables} TO auditlog_app")
+    database.owner().execute(f"GRANT SELECT, INSERT ON {', '.join(PEER_TABLES)} TO auditlog_app")
 
 
 def _show(told: Sequence[dict[str, Any]], *, quick: bool) -> None:

@@ -28,9 +28,10 @@ def source_file() -> Path:
     return WINDOWS if WINDOWS.exists() else SAMPLE
 
 
-def fresh(number: int) -> list[Event]:
-    """Return the next `number` events, which this process has not given before."""
-    return list(itertools.islice(_endless(), number))
+def fresh(number: int, *, source: str | None = None) -> list[Event]:
+    """Return the next `number` events, which this process has not given before; all from one source, if it is named."""
+    taken = list(itertools.islice(_endless(), number))
+    return taken if source is None else [replace(event, source=source) for event in taken]
 
 
 @cache

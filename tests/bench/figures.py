@@ -59,6 +59,9 @@ class Scale:
     proofs: int
     contended_seconds: float  # of one round of record() beside a verify
     memory_events: int
+    pages: int
+    single_http_seconds: float  # of eight clients, all rounds together
+    listed_entries: int
 
 
 FULL = Scale(
@@ -70,6 +73,9 @@ FULL = Scale(
     proofs=2_000,
     contended_seconds=4.0,
     memory_events=1_000_000,
+    pages=20,
+    single_http_seconds=60.0,
+    listed_entries=10_000_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -80,6 +86,9 @@ QUICK = Scale(
     proofs=500,
     contended_seconds=2.0,
     memory_events=50_000,
+    pages=5,
+    single_http_seconds=6.0,
+    listed_entries=1_000_000,
 )
 
 
@@ -92,10 +101,11 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Figures that come out of one run."""
+    """Figures that come out of one run; `full_only` ones take too long for `--quick`, which leaves them out."""
 
     figures: tuple[Figure, ...]
     measure: Measure
+    full_only: bool = False
 
 
 def at_least(number: float) -> Bound:

@@ -1,12 +1,15 @@
 """Every measurement of the bench, in the order in which they are run and told."""
 
-from tests.bench import batches, ledgers, processes, singles, verifications
+from tests.bench import batches, ledgers, lists, pages, processes, requests, singles, verifications
 
 MEASUREMENTS = (
     batches.MEASUREMENT,
     singles.MEASUREMENT,
     verifications.MEASUREMENT,
     ledgers.MEASUREMENT,
+    pages.MEASUREMENT,
+    requests.MEASUREMENT,
     processes.CONTENTION,
     processes.MEMORY,
+    lists.MEASUREMENT,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import lists
 from tests.bench.figures import Figure, Measurement, Scale, at_least, at_most, chosen, median_ratio, percentile
 from tests.clusters import Database
 
@@ -19,11 +20,15 @@ PROMISED = {
     "verify_unsigned_ratio": "≥ 0.5",
     "append_batch_growth": "≤ 1.3",
     "append_single_growth": "≤ 1.3",
+    "page_verdicts_ratio": "≤ 1.3",
+    "bulk_http_ratio": "≥ 0.6",
+    "single_http_ratio": "≥ 0.6",
     "record_during_verify_ratio": "≥ 0.5",
     "ingest_peak_memory_mb": "≤ 200",
     "ingest_memory_growth": "≤ 1.1",
     "verify_peak_memory_mb": "≤ 200",
     "verify_memory_growth": "≤ 1.1",
+    **{f"list_growth_{name}": "≤ 1.5" for name in (*lists.FILTERS, "occurred_at")},
 }
 
 
@@ -87,6 +92,13 @@ def test_names_choose_the_measurements_that_give_them() -> None:
     assert chosen((first, second), ["b"]) == [first]
     with pytest.raises(ValueError, match="no figure is named d"):
         chosen((first, second), ["b", "d"])
+
+
+def test_quick_leaves_out_what_takes_too_long() -> None:
+    told = bench("--quick", "--json", "list_p50_ms")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout) == []
+    assert "left out by --quick: list_p50_ms" in told.stderr
 
 
 def test_a_slow_round_does_not_move_the_ratio() -> None:

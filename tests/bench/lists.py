@@ -1,0 +1,136 @@
+"""What a list of 100 costs as the table grows: at 100,000 and at 10,000,000 generated entries in one ledger.
+
+The two lie in databases of their own and are asked in turns. The entries are made by PostgreSQL itself, as any writer
+makes them: leaves through ledger_append, rows under every guard and into every index. Their records are 400 bytes of
+no meaning, so nothing here looks at verdicts; what is timed is `search.find`, which every list is made of, for each
+filter, on its first page and on one in the middle.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from activity import search
+from activity.search import Place, Search
+from signing.queries import ledger_named
+from signing.services import open_ledger
+from tests.bench import clocks
+from tests.bench.figures import Figure, Measurement, Scale, at_most, median_ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.clusters import Database
+
+_SMALL = 100_000  # entries
+_BATCH = 50_000
+_ROUNDS = 25
+_NAME = "bench-lists"
+_APPEND = """
+SELECT ledger_append(%(ledger)s::smallint,
+    (SELECT string_agg(sha256('\\x00' || convert_to(rpad(i::text, 400, '.'), 'UTF8')), ''::bytea ORDER BY i)
+     FROM generate_series(%(first)s::integer, %(end)s::integer - 1) i), '{}')
+"""
+_INSERT = """
+INSERT INTO activity_logs (id, ledger_id, leaf_index, record, event_digest, event_id, type, actor, action, target,
+                           outcome, severity, source, ip, occurred_at, recorded_at, revision, locked)
+SELECT (lpad(to_hex(1790000000000 + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid, %(ledger)s,
+    i, convert_to(rpad(i::text, 400, '.'), 'UTF8'), sha256(i::text::bytea), 'e-' || i, 'kind.' || i %% 50,
+    'actor-' || i * 7 %% 1000, 'action-' || i %% 20, 'target-' || i::bigint * 11 %% 5000,
+    CASE WHEN i %% 1000 = 0 THEN 'denied' ELSE 'success' END,
+    CASE WHEN i %% 2000 = 0 THEN 'critical' ELSE 'info' END,
+    'source-' || i %% 10, '10.0.0.0'::inet + i %% 250,
+    '2026-01-01Z'::timestamptz + i * interval '1 second', '2026-01-01Z'::timestamptz + i * interval '1 second', 1, false
+FROM generate_series(%(first)s::integer, %(end)s::integer - 1) i
+"""
+# Values that fill a page at either size, but for the rarest: a critical severity, a target, an event id.
+FILTERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "type": {"type": "kind.7"},
+    "actor": {"actor": "actor-123"},
+    "action": {"action": "action-3"},
+    "target": {"target": "target-77"},
+    "outcome": {"outcome": "denied"},
+    "severity": {"severity": "critical"},
+    "usual_severity": {"severity": "info"},
+    "source": {"source": "source-3"},
+    "ip": {"ip": "10.0.0.9"},
+    "event_id": {"source": "source-7", "event_id": "e-1007"},
+    "leaf_index": {"leaf_index": 5_000},
+}
+_OCCURRED = "occurred_at"
+
+
+def measure(database: Database, scale: Scale) -> dict[str, float]:
+    """Fill a small database and a large one, and time every list in both, in turns."""
+    with database.cluster.clone() as small:
+        sizes = {small: _SMALL, database: scale.listed_entries}
+        for one, size in sizes.items():
+            with one.as_django_databases():
+                _fill(one, size)
+        taken: dict[Database, dict[str, list[float]]] = {one: {} for one in sizes}
+        for _ in range(_ROUNDS):
+            for one, size in sizes.items():
+                with one.as_django_databases():
+                    for name, seconds in _times(size).items():
+                        taken[one].setdefault(name, []).append(seconds)
+    large = [median(seconds) for seconds in taken[database].values()]
+    growth = {name: median_ratio(taken[database][name], seconds) for name, seconds in taken[small].items()}
+    return {
+        **{f"list_growth_{name}": value for name, value in growth.items()},
+        "list_p50_ms": 1000 * median(large),
+        "list_slowest_ms": 1000 * max(large),
+    }
+
+
+MEASUREMENT = Measurement(
+    (
+        *(
+            Figure(
+                f"list_growth_{name}",
+                f"list of 100 by {name} at 10,000,000 entries ÷ at 100,000 (time)",
+                at_most(1.5),
+            )
+            for name in (*FILTERS, _OCCURRED)
+        ),
+        Figure("list_p50_ms", "list of 100 at 10,000,000 entries, the median of the filters, ms"),
+        Figure("list_slowest_ms", "list of 100 at 10,000,000 entries, the slowest filter, ms"),
+    ),
+    measure,
+    full_only=True,
+)
+
+
+def _fill(database: Database, size: int) -> None:
+    ledger = open_ledger(name=_NAME, by="bench", reason="bench")
+    app = database.app(autocommit=False)
+    for first in range(0, size, _BATCH):
+        place = {"ledger": ledger.pk, "first": first, "end": min(first + _BATCH, size)}
+        app.execute(_APPEND, place)
+        app.execute(_INSERT, place)
+        app.commit()
+    database.superuser().execute("VACUUM ANALYZE activity_logs")
+    database.superuser().execute("CHECKPOINT")  # else the first reader pays for the last writer
+
+
+def _times(size: int) -> dict[str, float]:
+    """Return the seconds of each list, its pages together: by name of its filter, and by occurrence in that order."""
+    searches = {name: list(_searches(size, equal=equal)) for name, equal in FILTERS.items()}
+    searches[_OCCURRED] = list(_searches(size, order="-occurred_at"))
+    return {name: sum(clocks.each_seconds(_asked(asked))) / len(asked) for name, asked in searches.items()}
+
+
+def _asked(asked: list[Search]) -> list[Any]:
+    return [partial(search.find, one) for one in asked]
+
+
+def _searches(size: int, **said: Any) -> Iterator[Search]:
+    """Give the search for the first page, and for the page after the entry in the middle."""
+    ledgers = [ledger_named(_NAME)]
+    yield Search(ledgers=ledgers, **said)
+    if not {"event_id", "leaf_index"} & said.get("equal", {}).keys():  # which find one entry
+        entry = next(iter(search.find(Search(ledgers=ledgers, equal={"leaf_index": size // 2})).entries))
+        yield Search(ledgers=ledgers, after=Place(entry.occurred_at, UUID(str(entry.pk))), **said)

@@ -1,0 +1,130 @@
+"""The real server, as `./auditlog serve` starts it, with the bench's own views beside the product's; and its clients.
+
+gunicorn with the product's configuration (two workers of four threads), a Valkey for its counts, TLS off as on a
+laptop. A client keeps its connection, as every HTTP library does, and sends one request after another.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from activity.authority import create_api_key
+from activity.record import Event
+from auditlog_project.embedded.valkey import ValkeyServer
+from tests.bench import events
+from tests.clusters import state_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.clusters import Database
+
+SOURCE = "bench"
+_HOST = "127.0.0.1"
+_PROJECT = Path(__file__).resolve().parents[2]
+_START_SECONDS = 60
+_GOOD = (200, 201)
+
+
+class Client:
+    """One system with an API key of its own, and one connection."""
+
+    def __init__(self, port: int) -> None:
+        self._headers = {"Authorization": f"Api-Key {api_key()}"}
+        self._connection = HTTPConnection(_HOST, port, timeout=_START_SECONDS)
+
+    def post(self, path: str, body: bytes, media_type: str = "application/json") -> bytes:
+        """Send a body and return the answer's. Raises RuntimeError unless it was taken."""
+        return self._ask("POST", path, body, {"Content-Type": media_type})
+
+    def get(self, path: str) -> bytes:
+        """Return what is there. Raises RuntimeError for any refusal."""
+        return self._ask("GET", path, None, {})
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        self._connection.request(method, path, body, {**self._headers, **headers})
+        answer = self._connection.getresponse()
+        said = answer.read()
+        if answer.status not in _GOOD:
+            raise RuntimeError(f"{method} {path}: {answer.status} {said[:500]!r}")
+        return said
+
+
+def api_key() -> str:
+    """Return a new API key that reads and writes the activity ledger."""
+    scopes = ["logs:read", "logs:write"]
+    return create_api_key(name="bench", scopes=scopes, ledger="activity", source=SOURCE, by="bench", reason="bench")[1]
+
+
+@contextmanager
+def server(database: Database) -> Iterator[int]:
+    """Run the server on this database and give its port."""
+    valkey = ValkeyServer(state_directory() / f"valkey-{os.getpid()}")
+    valkey.start()
+    port = _free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:auditlog_project.server", "-b", f"{_HOST}:{port}"]
+    environment = database.environment("default", "approver") | {
+        "ALLOWED_HOSTS": _HOST,
+        "REDIS_URL": valkey.url,
+        "AUDITLOG_TRUST_FILE": str(database.anchors / "trust.vkeys"),
+    }
+    try:
+        with subprocess.Popen(command, cwd=_PROJECT, env=environment, stdout=subprocess.DEVNULL) as gunicorn:
+            try:
+                _wait_for(port, gunicorn)
+                yield port
+            finally:
+                gunicorn.terminate()
+    finally:
+        valkey.stop()
+
+
+def body(event: Event) -> bytes:
+    """Return an event in our own format, as its source sends it."""
+    return orjson.dumps(_said(event), option=orjson.OPT_UTC_Z)
+
+
+def lines(batch: list[Event]) -> bytes:
+    """Return events as NDJSON."""
+    return b"\n".join(map(body, batch))
+
+
+def fresh_events(number: int) -> list[Event]:
+    """Return the next events of the bench, as they come from the source that the clients write as."""
+    return events.fresh(number, source=SOURCE)
+
+
+def _said(event: Event) -> dict[str, Any]:
+    members = {name: getattr(event, name) for name in Event.__slots__}
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_for(port: int, gunicorn: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while gunicorn.poll() is None and time.monotonic() < deadline:
+        try:
+            connection = HTTPConnection(_HOST, port, timeout=5)
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status in _GOOD:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise RuntimeError("the server did not start; its log is above")
