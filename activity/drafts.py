@@ -23,7 +23,7 @@ from signing.merkle import leaf_hash
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from activity.policies import Policies
+    from activity.policies import Policies, Policy
     from activity.record import Amendment, Claims, Event
     from signing.algorithms import Signer
 
@@ -75,12 +75,31 @@ def draft(
         policy = policies.match(event.type)
         if policy is None:
             if not accept_unknown_types:
-                problems.append(Problem("$.type", f"no log type matches {event.type}; an administrator adds it", index))
+                problems.append(_unknown(event, index))
             policy = DEFAULT
-        drafts.append(Draft(event, claims, *_identity(), policy.algorithm if policy.requires_signature else None))
+        drafts.append(Draft(event, claims, *_identity(), _algorithm(policy)))
     if problems:
         raise (UnknownLogTypeError if unknown_only else BadEventsError)(problems)
     return drafts
+
+
+def decide_anew(drafts: Sequence[Draft], *, policies: Policies, accept_unknown_types: bool) -> None:
+    """Say again which key signs each draft, after the log types have changed. Raises UnknownLogTypeError."""
+    found = [policies.match(one.event.type) for one in drafts]
+    if not accept_unknown_types and None in found:
+        raise UnknownLogTypeError(
+            [_unknown(one.event, index) for index, one in enumerate(drafts) if found[index] is None]
+        )
+    for one, policy in zip(drafts, found, strict=True):
+        one.algorithm = _algorithm(policy or DEFAULT)
+
+
+def _algorithm(policy: Policy) -> str | None:
+    return policy.algorithm if policy.requires_signature else None
+
+
+def _unknown(event: Event, index: int) -> Problem:
+    return Problem("$.type", f"no log type matches {event.type}; an administrator adds it", index)
 
 
 def _identity() -> tuple[bytes, str, datetime]:
@@ -132,7 +151,7 @@ def seal(drafts: Sequence[Draft], *, ledger: str, key_for: Callable[[str], Entry
             revision=one.revision,
             amendment=one.amendment,
         )
-        one.leaf_hash = leaf_hash(one.record)
+        one.leaf_hash, one.signature = leaf_hash(one.record), None
 
     def sign(run: Sequence[Draft]) -> None:
         for one in run:

@@ -16,7 +16,7 @@ from django.db import connection
 from activity import copy_rows
 from activity.copy_rows import COLUMNS
 from activity.record import shown
-from signing.ledger import APPEND, execute_append
+from signing.ledger import execute_append
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,18 @@ _PLACES = ", ".join(
     "first_leaf" if name == "leaf_index" else f"{'%b' if kind == 'bytea' else '%s'}::{kind}"
     for name, kind in COLUMNS.items()
 )
+# Stands for all that log types decide about an entry.
+LOG_TYPES_DIGEST: LiteralString = (
+    "(SELECT coalesce(md5(string_agg(concat_ws(' ', t.pattern, t.requires_signature, t.algorithm), ',' "
+    "ORDER BY t.pattern)), '') FROM public.log_types t)"
+)
+# Where the log types are not those that the entry was made with, no key is active: nothing is appended.
+_APPEND: LiteralString = (
+    "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %b::bytea, "  # noqa: S608 ours
+    f"CASE WHEN %s::text = {LOG_TYPES_DIGEST} THEN %s::text[] ELSE ARRAY[''] END)"
+)
 _APPEND_AND_INSERT: LiteralString = (
-    f"WITH appended AS MATERIALIZED ({APPEND}), "  # noqa: S608 names and places only
+    f"WITH appended AS MATERIALIZED ({_APPEND}), "  # noqa: S608 names and places only
     f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_PLACES} FROM appended) "
     "SELECT first_leaf, new_size, new_frontier FROM appended"
 )
@@ -48,11 +58,16 @@ _RUN = 32  # rows that are made while PostgreSQL is busy with those before
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 
 
-def append_and_insert(ledger: Ledger, draft: Draft, key_ids: list[str]) -> Appended | None:
-    """Append the leaf of one entry and write its row, in one round trip. Returns as `signing.ledger.append`."""
+def append_and_insert(ledger: Ledger, draft: Draft, key_ids: list[str], log_types: str) -> Appended | None:
+    """Append the leaf of one entry and write its row, in one round trip.
+
+    `log_types` is the digest of those that the draft was made with. Returns as `signing.ledger.append`, also None if
+    they have changed.
+    """
     said = _row(ledger, draft, 0)
     del said["leaf_index"]  # which the statement knows
-    return execute_append(_APPEND_AND_INSERT, [ledger.pk, draft.leaf_hash, key_ids, *said.values()])
+    parameters = [ledger.pk, draft.leaf_hash, log_types, key_ids, *said.values()]
+    return execute_append(_APPEND_AND_INSERT, parameters)
 
 
 def supersede(ledger: Ledger, draft: Draft, leaf_index: int) -> None:

@@ -33,7 +33,9 @@ DEFAULT = Policy("", requires_signature=True, algorithm="Ed25519")  # of a type 
 class Policies:
     """The log types as they stand, for matching many events."""
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
+    def __init__(self, policies: Iterable[Policy], digest: str = "") -> None:
+        """`digest` stands for these log types in the database, see queries.py."""
+        self.digest = digest
         self._by_pattern = {policy.pattern: policy for policy in policies}
         self._found: dict[str, Policy | None] = {}
 

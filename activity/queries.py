@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.db import connection
+
+from activity.entries import LOG_TYPES_DIGEST
 from activity.models import ActivityLog, ActivityRevision, LogType, OpenFinding, VerificationRun
 from activity.policies import Policies, Policy
 from signing import jws, statements
@@ -22,10 +25,20 @@ ACTIVITY_LEDGER = "activity"
 TOMBSTONE = "auditlog.entry.removed"  # type of what stands in the place of a removed entry
 
 
-def policies() -> Policies:
-    """Return the log types as they stand."""
-    rows = statements.execute("SELECT pattern, requires_signature, algorithm FROM public.log_types", [])
-    return Policies(Policy(*row) for row in rows)
+def policies(*, refresh: bool = True) -> Policies:
+    """Return the log types as they stand or, without `refresh`, as this process last saw them.
+
+    Who uses what was seen earlier has the database confirm its digest in the same call (`entries.append_and_insert`).
+    """
+    place = str(connection.settings_dict["NAME"])
+    if refresh or place not in _policies:
+        rows = statements.execute(_LOG_TYPES, [])
+        _policies[place] = Policies((Policy(*row[:3]) for row in rows), rows[0][3] if rows else "")
+    return _policies[place]
+
+
+_policies: dict[str, Policies] = {}  # by database
+_LOG_TYPES = f"SELECT pattern, requires_signature, algorithm, {LOG_TYPES_DIGEST} FROM public.log_types"  # noqa: S608 ours
 
 
 class FirstVersion(NamedTuple):

@@ -8,7 +8,7 @@ whole entry that a retry with the same `event_id` finds.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,8 +17,8 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from activity import entries, queries
-from activity.drafts import EntryKey, draft, seal, without_repeats
-from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem
+from activity.drafts import EntryKey, decide_anew, draft, seal, without_repeats
+from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem, UnknownLogTypeError
 from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import DEFAULT, require_pattern
 from activity.queries import ACTIVITY_LEDGER
@@ -71,6 +71,10 @@ def record_many(events: Sequence[Event], *, ledger: str = ACTIVITY_LEDGER) -> li
     content, LedgerNotFoundError, NoActiveKeyError.
     """
     opened = _taking_events(ledger)
+    if len(events) == 1:
+        # The database confirms with the leaf that the log types are those last seen here: a round trip less.
+        with suppress(UnknownLogTypeError):
+            return _store(opened, _prepare(opened, events, _ground(refresh=False)))
     return _store(opened, _prepare(opened, events, _ground()))
 
 
@@ -218,6 +222,7 @@ class _Prepared(NamedTuple):
     slots: list[int]
     repeats: dict[int, int]
     key_ids: list[str]
+    log_types: str  # their digest
 
 
 def _taking_events(name: str) -> Ledger:
@@ -227,8 +232,8 @@ def _taking_events(name: str) -> Ledger:
     return opened
 
 
-def _ground() -> _Ground:
-    policies = queries.policies()
+def _ground(*, refresh: bool = True) -> _Ground:
+    policies = queries.policies(refresh=refresh)
     keys = _entry_keys()
     complete = {*policies.signing_algorithms(), DEFAULT.algorithm} <= keys.keys()
     return _Ground(policies, keys if complete else _entry_keys(refresh=True))
@@ -257,12 +262,12 @@ def _prepare(ledger: Ledger, events: Sequence[Event], ground: _Ground, *, system
     )
     slots, repeats = without_repeats(drafts)
     key_ids = seal([drafts[index] for index in slots], ledger=ledger.name, key_for=partial(_entry_key, ground.keys))
-    return _Prepared(drafts, slots, repeats, key_ids)
+    return _Prepared(drafts, slots, repeats, key_ids, ground.policies.digest)
 
 
 def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
     """Store what is new, sign the checkpoint, and return the receipts of all."""
-    drafts, slots, repeats, key_ids = prepared
+    drafts, slots, repeats, key_ids, log_types = prepared
     receipts: dict[int, Receipt] = {}
     frontier = written = None
     while waiting := [index for index in slots if index not in receipts]:
@@ -270,7 +275,7 @@ def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
             # Leaf and row of one entry are one statement, which is a transaction by itself: two round trips less.
             alone = len(waiting) == 1 and not connection.in_atomic_block
             with nullcontext() if alone else transaction.atomic():
-                first_leaf, frontier = _write(ledger, [drafts[index] for index in waiting], key_ids)
+                first_leaf, frontier = _write(ledger, [drafts[index] for index in waiting], key_ids, log_types)
         except IntegrityError as error:
             known = _first_receipts(ledger, drafts, waiting) if _is_known_event_id(error) else {}
             if not known:
@@ -286,25 +291,29 @@ def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
     return [_receipt(receipts, repeats, index, checkpoint) for index in range(len(drafts))]
 
 
-def _write(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str]) -> tuple[int, Frontier]:
+def _write(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_types: str) -> tuple[int, Frontier]:
     """Append the drafts' leaves and store their rows, in the caller's transaction if there are several."""
     for _ in range(_SIGNING_ATTEMPTS):
-        appended = _append(ledger, drafts, key_ids)
+        appended = _append(ledger, drafts, key_ids, log_types)
         if appended is not None:
             break
-        # A rotation came between signing and locking. In a transaction the head is ours now, so its keys hold.
-        key_ids = seal(drafts, ledger=ledger.name, key_for=partial(_entry_key, _entry_keys(refresh=True)))
+        # A rotation or another log type came between. In a transaction the head is ours now, so its keys hold.
+        ground = _Ground(queries.policies(), _entry_keys(refresh=True))
+        accept_unknown_types = settings.AUDITLOG_UNKNOWN_TYPES == "accept"
+        decide_anew(drafts, policies=ground.policies, accept_unknown_types=accept_unknown_types)
+        key_ids = seal(drafts, ledger=ledger.name, key_for=partial(_entry_key, ground.keys))
+        log_types = ground.policies.digest
     else:
-        raise NoActiveKeyError("the entry keys changed again and again while events were signed; try again")
+        raise NoActiveKeyError("keys or log types changed again and again while events were signed; try again")
     if len(drafts) > 1:
         entries.copy(ledger, drafts, appended.first_leaf)
     return appended.first_leaf, appended.frontier
 
 
-def _append(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str]) -> Appended | None:
+def _append(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_types: str) -> Appended | None:
     """Append the leaves; a single entry's row goes with its leaf."""
     if len(drafts) == 1:
-        return entries.append_and_insert(ledger, drafts[0], key_ids)
+        return entries.append_and_insert(ledger, drafts[0], key_ids, log_types)
     return ledgers.append(ledger, [one.leaf_hash for one in drafts], key_ids=key_ids)
 
 

@@ -56,7 +56,7 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
 
 
 def execute_append(statement: LiteralString, parameters: Sequence[Any]) -> Appended | None:
-    """Execute a statement that begins with APPEND, stores the rows and gives APPEND's columns; otherwise as `append`.
+    """Execute a statement that calls ledger_append, stores the row and gives its columns; otherwise as `append`.
 
     Outside a transaction it is one by itself, and a head that was locked for nothing is free again.
     """

@@ -34,6 +34,15 @@ EVENT = Event("shop.order", "order", "ada", datetime(2026, 11, 23, 5, 40, tzinfo
 MIB = 1024 * 1024
 
 
+TYPE: dict[str, Any] = {
+    "pattern": "shop.*",
+    "algorithm": "Ed25519",
+    "description": "orders",
+    "by": BY["by"],
+    "reason": BY["reason"],
+}
+
+
 def numbered(count: int, **changes: Any) -> list[Event]:
     return [replace(EVENT, event_id=f"e-{number}", data={"number": number}, **changes) for number in range(count)]
 
@@ -259,6 +268,27 @@ def test_an_entry_signed_just_before_a_rotation_is_signed_anew(real: Any, monkey
     assert {entry_of(receipt).key_id for receipt in receipts} == {new.id}
     anchor_all()
     assert findings(verify()) == []
+
+
+@pytest.mark.parametrize("now_signed", [True, False])
+def test_an_event_follows_log_types_that_another_process_changed(real: Any, *, now_signed: bool) -> None:
+    first, second, third = numbered(3, type="shop.order")
+    set_log_type(**TYPE, requires_signature=not now_signed)
+    assert (entry_of(record(first)).key_id is None) is now_signed
+    # This process has seen the log types; now they change behind its back, and then are removed.
+    real.app().execute("UPDATE log_types SET requires_signature = %s WHERE pattern = 'shop.*'", [now_signed])
+    changed = entry_of(record(second))
+    assert (changed.key_id is not None, changed.signature is not None) == (now_signed, now_signed)
+    real.app().execute("DELETE FROM log_types WHERE pattern = 'shop.*'")
+    with override_settings(AUDITLOG_UNKNOWN_TYPES="refuse"), pytest.raises(UnknownLogTypeError, match=r"shop\.order"):
+        record(third)
+    real.app().execute(
+        "INSERT INTO log_types (pattern, requires_signature, algorithm, description, updated_at) "
+        "VALUES ('shop.*', false, 'Ed25519', '', now())"
+    )
+    with override_settings(AUDITLOG_UNKNOWN_TYPES="refuse"):
+        assert entry_of(record(third)).key_id is None
+    assert size() == entry_of(record(first)).leaf_index + 3  # each was appended once
 
 
 def test_inside_a_callers_transaction_the_checkpoint_follows_the_commit(real: Any) -> None:
