@@ -123,6 +123,8 @@ CELERY_RESULT_EXPIRES = 3600  # seconds
 CELERY_TASK_TIME_LIMIT = 3600  # seconds
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONSUMER = "auditlog_project.worker_messages:StrictConsumer"
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # whoever reaches the broker could stop every worker with one message
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # Fixed in code: a schedule kept in the database could be switched off by any staff user.
