@@ -62,6 +62,7 @@ class Scale:
     pages: int
     single_http_seconds: float  # of eight clients, all rounds together
     listed_entries: int
+    exported_events: int
 
 
 FULL = Scale(
@@ -76,6 +77,7 @@ FULL = Scale(
     pages=20,
     single_http_seconds=60.0,
     listed_entries=10_000_000,
+    exported_events=1_000_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -89,6 +91,7 @@ QUICK = Scale(
     pages=5,
     single_http_seconds=6.0,
     listed_entries=1_000_000,
+    exported_events=100_000,
 )
 
 

@@ -1,6 +1,7 @@
 """Every measurement of the bench, in the order in which they are run and told."""
 
 from tests.bench import batches, ledgers, lists, pages, processes, requests, singles, verifications
+from tests.bench import batches, exporting, ledgers, processes, singles, verifications
 
 MEASUREMENTS = (
     batches.MEASUREMENT,
@@ -12,4 +13,5 @@ MEASUREMENTS = (
     processes.CONTENTION,
     processes.MEMORY,
     lists.MEASUREMENT,
+    exporting.MEASUREMENT,
 )

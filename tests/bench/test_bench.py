@@ -29,6 +29,9 @@ PROMISED = {
     "verify_peak_memory_mb": "≤ 200",
     "verify_memory_growth": "≤ 1.1",
     **{f"list_growth_{name}": "≤ 1.5" for name in (*lists.FILTERS, "occurred_at")},
+    "export_to_copy_ratio": "≤ 4",
+    "export_memory_growth": "≤ 1.2",
+    "export_two_workers_ratio": "≤ 0.6",
 }
 
 

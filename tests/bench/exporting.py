@@ -1,0 +1,143 @@
+"""A whole ledger as CSV and NDJSON, hashed, proved and signed, against `psql \\copy` of the same columns.
+
+Ours is an order and its making in a process of its own, from the start of that process to the stored container: entries
+read and judged as `verify` does, two formats, the proof, the signature. The peer is PostgreSQL's own client writing the
+columns that a row of ours shows, as CSV. Two workers are two such processes on one order.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.test import override_settings
+
+from activity import authority
+from activity.services import record_many
+from auditlog_project.embedded.programs import postgres_programs
+from auditlog_project.roles import AUDITOR
+from exports import services
+from exports.models import Export
+from signing import export_keys
+from tests.bench import clocks, events
+from tests.bench.figures import Figure, Measurement, Scale, at_most
+from tests.bench.policies import require_signatures
+from tests.clusters import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.clusters import Database
+
+_BATCH = 1_000
+_COLUMNS = (
+    "leaf_index, id, occurred_at, recorded_at, type, action, actor, target, outcome, severity, source, ip, event_id, "
+    "ledger_id, revision, convert_from(record, 'UTF8'), key_id, signature"
+)
+
+
+def measure(database: Database, scale: Scale) -> dict[str, float]:
+    """Export a tenth of the ledger, then all of it by one worker and by two, and copy it with psql."""
+    require_signatures(required=False)
+    for _ in range(scale.exported_events // _BATCH):
+        record_many(events.fresh(_BATCH))
+    database.superuser().execute("VACUUM ANALYZE activity_logs")
+    with tempfile.TemporaryDirectory() as directory, _stored_in(directory):
+        auditor = _auditor()
+        copied = clocks.seconds(lambda: _copied(database, Path(directory)))
+        _, small_peak = _made(database, auditor, directory, leaf_to=scale.exported_events // 10)
+        alone, large_peak = _made(database, auditor, directory)
+        together, _ = _made(database, auditor, directory, workers=2)
+    return {
+        "export_to_copy_ratio": alone / copied,
+        "export_memory_growth": large_peak / small_peak,
+        "export_two_workers_ratio": together / alone,
+        "export_entries_per_second": scale.exported_events / alone,
+        "export_peak_memory_mb": large_peak / 1e6,
+        "psql_copy_rows_per_second": scale.exported_events / copied,
+    }
+
+
+MEASUREMENT = Measurement(
+    (
+        Figure("export_to_copy_ratio", "CSV and NDJSON of 1,000,000 entries, signed ÷ psql copy (time)", at_most(4)),
+        Figure("export_memory_growth", "resident memory of that at 1,000,000 ÷ at 100,000 entries", at_most(1.2)),
+        Figure("export_two_workers_ratio", "two workers ÷ one on that export (time)", at_most(0.6)),
+        Figure("export_entries_per_second", "one worker on that export, entries/s"),
+        Figure("export_peak_memory_mb", "resident memory of that worker, most, MB"),
+        Figure("psql_copy_rows_per_second", "psql copy of the same columns as CSV, rows/s"),
+    ),
+    measure,
+)
+
+
+@contextmanager
+def _stored_in(directory: str) -> Iterator[None]:
+    storage = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": directory}}
+    with override_settings(STORAGES={**settings.STORAGES, "exports": storage}, AUDITLOG_EXPORT_QUOTA_BYTES=1 << 50):
+        yield
+
+
+def _auditor() -> User:
+    auditor = User.objects.create_user("auditor")
+    auditor.groups.add(Group.objects.get(name=AUDITOR))
+    authority.grant_ledger(ledger="activity", to=auditor, by="bench", reason="bench")
+    export_keys.certify(person="auditor", by="bench", reason="bench")
+    return auditor
+
+
+def _copied(database: Database, directory: Path) -> None:
+    psql = postgres_programs() / "psql"
+    file = directory / "copied.csv"
+    copy = f"\\copy (SELECT {_COLUMNS} FROM activity_logs ORDER BY leaf_index) TO '{file}' (FORMAT csv, HEADER)"
+    subprocess.run([psql, "-q", "-d", database.url(), "-c", copy], check=True)
+    file.unlink()
+
+
+def _made(
+    database: Database, auditor: User, directory: str, *, leaf_to: int | None = None, workers: int = 1
+) -> tuple[float, int]:
+    """Return how long an export takes that many workers, and the most memory that one of them held, in bytes."""
+    filters = {} if leaf_to is None else {"leaf_to": str(leaf_to)}
+    formats = [Export.Format.CSV, Export.Format.NDJSON]
+    export = services.order(by=auditor, ledger="activity", filters=filters, formats=formats, purpose="bench").export
+    environment = database.environment() | {"AUDITLOG_EXPORT_DIR": directory}
+    command = [sys.executable, "-m", "tests.bench.exporting", str(export.pk)]
+    started = time.perf_counter()
+    children = [
+        subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(workers)
+    ]
+    told = [child.communicate()[0] for child in children]
+    took = time.perf_counter() - started
+    export.refresh_from_db()
+    if export.state != Export.State.READY:
+        raise RuntimeError(f"the export is {export.state}: {export.failure}")
+    services.expire(now=export.expires_at)  # its file would fill the disk of the next one
+    return took, max(int(text) for text in told)
+
+
+def main(export_id: str) -> None:
+    """Work on an export, and say how much memory that took at most."""
+    services.work(export=UUID(export_id))
+    status = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
+    os.write(1, f"{int(peak) * 1024}\n".encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
