@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from exports.models import ExportPart
     from signing.merkle import NodeReader
 
-PART_LEAVES = 4 * CHUNK
+PART_LEAVES = 16 * CHUNK
 PROOF = "proof"
 RENDERERS: dict[str, ModuleType] = {
     Export.Format.NDJSON: render_ndjson,

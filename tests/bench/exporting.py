@@ -1,4 +1,4 @@
-"""A whole ledger as CSV and NDJSON, hashed, proved and signed, against `psql \\copy` of the same columns.
+"""A whole ledger as CSV and NDJSON, hashed, proved and signed, against copying it with psql.
 
 Ours is an order and its making in a process of its own, from the start of that process to the stored container: entries
 read and judged as `verify` does, two formats, the proof, the signature. The peer is PostgreSQL's own client writing the

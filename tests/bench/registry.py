@@ -1,7 +1,6 @@
 """Every measurement of the bench, in the order in which they are run and told."""
 
-from tests.bench import batches, ledgers, lists, pages, processes, requests, singles, verifications
-from tests.bench import batches, exporting, ledgers, processes, singles, verifications
+from tests.bench import batches, exporting, ledgers, lists, pages, processes, requests, singles, verifications
 
 MEASUREMENTS = (
     batches.MEASUREMENT,
