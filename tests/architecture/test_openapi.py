@@ -11,6 +11,7 @@ from drf_spectacular.validation import validate_schema
 from jsonschema_rs import Draft202012Validator
 
 from auditlog_project import api_errors
+from auditlog_project.management.commands.openapi import error_table
 from auditlog_project.openapi import document
 from tests.architecture.openapi_promise import broken
 from tests.clusters import PROJECT
@@ -73,6 +74,11 @@ def test_every_refusal_is_one_of_the_table(present: Shape) -> None:
 
 def test_every_code_has_a_meaning() -> None:
     assert set(api_errors.MEANINGS) == set(api_errors.codes())
+
+
+def test_the_errors_of_the_docs_are_those_of_the_table() -> None:
+    page = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert error_table() in page, "./auditlog openapi --errors prints them as they are"
 
 
 def test_every_example_is_what_its_schema_says(present: Shape) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from auditlog_project import api_errors
 from auditlog_project.openapi import document
 
 _HELP = """
@@ -25,6 +26,12 @@ examples:
 PROMISE = Path(settings.BASE_DIR) / "docs" / "openapi-v1.json"
 
 
+def error_table() -> str:
+    """Return the rows of the table of errors in docs/api.md."""
+    rows = sorted((status, code) for code, status in api_errors.codes().items())
+    return "\n".join(f"| {status} | `{code}` | {api_errors.MEANINGS[code]} |" for status, code in rows)
+
+
 class Command(BaseCommand):
     help = _HELP
     requires_system_checks = ()
@@ -37,11 +44,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--yaml", action="store_true", help="print YAML")
+        how.add_argument("--errors", action="store_true", help="print the table of errors of docs/api.md")
         how.add_argument("--write", action="store_true", help="write docs/openapi-v1.json")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["write"]:
             PROMISE.write_bytes(document.as_json() + b"\n")
             self.stdout.write(f"written: {PROMISE.relative_to(settings.BASE_DIR)}")
+        elif options["errors"]:
+            self.stdout.write(error_table())
         else:
             self.stdout.write((document.as_yaml() if options["yaml"] else document.as_json()).decode())
