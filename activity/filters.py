@@ -3,6 +3,7 @@
 ledger=NAME                              one of those that the sender may read; without it all of them
 type= actor= action= target= outcome= severity= source= ip= leaf_index=      exactly this
 event_id=                                exactly this, with source
+kid= revision= locked=                   exactly this, within a time range with both ends
 leaf_from= leaf_to=                      leaves; from inclusive, to exclusive
 occurred_from= occurred_to= recorded_from= recorded_to=     RFC 3339; from inclusive, to exclusive
 data.PATH=TEXT                           within a time range with both ends; data.user.roles.0=admin
@@ -21,7 +22,7 @@ from django.core import signing as tokens
 
 from activity.errors import BadQueryError, Problem
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp
-from activity.search import EQUAL, MAX_LIMIT, ORDERS, Place, Search
+from activity.search import EQUAL, MAX_LIMIT, ORDERS, WITHIN, Place, Search
 from signing.errors import LedgerNotFoundError
 from signing.queries import ledger_named
 
@@ -34,6 +35,8 @@ TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
 LEAVES = ("leaf_from", "leaf_to")
 _PAGING = ("order", "limit", "cursor")
 _DATA = "data."
+PARAMETERS = frozenset({"ledger", *EQUAL, *WITHIN, *LEAVES, *TIMES, *_PAGING})
+_COLUMNS = {"kid": "key_id"}
 _SALT = "activity.filters.cursor"
 _MAX_LEAF = 2**63 - 1
 
@@ -58,8 +61,10 @@ def search_of(query: QueryDict, readable: Iterable[str]) -> Search:
     search = Search(ledgers=[ledger_named(name) for name in names], **said)
     if "event_id" in search.equal and "source" not in search.equal:
         raise BadQueryError([Problem("event_id", "is a source's own: give the source too")])
-    if search.data and not search.has_time_range:
-        raise BadQueryError([Problem("data", "needs a range: occurred_from and occurred_to, or the two of recorded")])
+    slow = ["data"] * bool(search.data) + [name for name in WITHIN if _COLUMNS.get(name, name) in search.equal]
+    if slow and not search.has_time_range:
+        needs = "needs a range: occurred_from and occurred_to, or the two of recorded"
+        raise BadQueryError([Problem(name, needs) for name in slow])
     return search if cursor is None else _after(search, cursor)
 
 
@@ -99,16 +104,14 @@ def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
         raise ValueError("U+0000 stands as U+2400 in what can be searched")
     if name.startswith(_DATA):
         said["data"][tuple(name.removeprefix(_DATA).split("."))] = text
-    elif name in EQUAL:
-        said["equal"][name] = _EQUAL.get(name, _text(name))(text)
+    elif name in (*EQUAL, *WITHIN):
+        said["equal"][_COLUMNS.get(name, name)] = (_EQUAL.get(name) or _text(name))(text)
     elif name in TIMES:
         said[name] = parse_timestamp(text)
     elif name in (*_PAGING, *LEAVES, "ledger"):
         said[name] = _REST[name](text)
     else:
-        raise ValueError(
-            f"there is no such parameter; there are: ledger, {', '.join((*EQUAL, *LEAVES, *TIMES, *_PAGING))}, data.…"
-        )
+        raise ValueError(f"there is no such parameter; there are: {', '.join(sorted(PARAMETERS))}, data.…")
 
 
 def _text(name: str) -> Callable[[str], str]:
@@ -147,11 +150,18 @@ def _ip(text: str) -> str:
         raise ValueError("must be an IPv4 or IPv6 address") from None
 
 
+def _truth(text: str) -> bool:
+    return _one_of("true", "false")(text) == "true"
+
+
 _EQUAL: dict[str, Callable[[str], Any]] = {
     "outcome": _one_of(*OUTCOMES),
     "severity": _one_of(*SEVERITIES),
     "ip": _ip,
     "leaf_index": _number(0, _MAX_LEAF),
+    "kid": str,
+    "revision": _number(1, 2**31 - 1),
+    "locked": _truth,
 }
 _REST: dict[str, Callable[[str], Any]] = {
     "leaf_from": _number(0, _MAX_LEAF),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from signing.models import Ledger
 
 EQUAL = ("type", "actor", "action", "target", "outcome", "severity", "source", "ip", "event_id", "leaf_index")
+WITHIN = ("kid", "revision", "locked")  # have no index of their own, so that they need a time range
 ORDERS = ("-id", "id", "-occurred_at", "occurred_at")  # by id is in the order of recording
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 RANGES = ("leaf_from", "leaf_to", "recorded_from", "recorded_to")  # whose leaves follow one another

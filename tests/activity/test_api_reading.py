@@ -147,6 +147,24 @@ def test_an_event_id_and_a_leaf_lead_to_their_entry(reader: Client) -> None:
     assert refused(reader, event_id="e-7")[0]["parameter"] == "event_id"
 
 
+def test_what_has_no_index_is_found_within_a_time_range(reader: Client) -> None:
+    set_log_type(
+        pattern="shop.*", requires_signature=False, algorithm="Ed25519", description="", by="ada", reason="volume"
+    )
+    record(EVENT)
+    receipt = record(replace(EVENT, type="auth.login"))
+    (signed,) = found(reader, type="auth.login")
+    day = {"recorded_from": signed["recorded_at"][:10] + "T00:00:00Z", "recorded_to": "2100-01-01T00:00:00Z"}
+    assert [one["id"] for one in found(reader, kid=signed["kid"], source="shop", **day)] == [receipt.id]
+    assert not found(reader, kid="entry-ed25519-other", **day)
+    assert receipt.id in [one["id"] for one in found(reader, revision=1, locked="false", **day)]
+    assert not found(reader, revision=2, **day)
+    assert not found(reader, locked="true", **day)
+    faults = refused(reader, kid="x", revision="1", locked="true")
+    assert [fault["parameter"] for fault in faults] == ["kid", "revision", "locked"]
+    assert refused(reader, locked="yes", **day)[0]["parameter"] == "locked"
+
+
 def test_time_ranges_begin_inclusive_and_end_exclusive(reader: Client) -> None:
     record_many(orders(6))
     one_minute = {"occurred_from": "2026-11-23T12:01:00Z", "occurred_to": "2026-11-23T12:02:00Z"}

@@ -10,6 +10,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 from jsonschema_rs import Draft202012Validator
 
+from activity import filters
 from auditlog_project import api_errors
 from auditlog_project.management.commands.openapi import error_table
 from auditlog_project.openapi import document
@@ -54,6 +55,11 @@ def test_each_operation_says_what_it_is(present: Shape) -> None:
             assert all(content["schema"] for content in answer.get("content", {}).values()), f"{place}: {status}"
     names = [operation["operationId"] for operation in found.values()]
     assert len(names) == len(set(names))
+
+
+def test_every_filter_is_described(present: Shape) -> None:
+    described = {one["name"] for one in find(present)["parameters"]}
+    assert described == filters.PARAMETERS | {"data"}
 
 
 def test_what_needs_a_login_says_so(present: Shape) -> None:
