@@ -12,11 +12,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAX_SEARCHES = 4
 MAX_RANGES = 4_096  # of leaves that are listed; count and digest cover all there are
 
 
@@ -26,6 +27,7 @@ class Disclosure:
     def __init__(self) -> None:
         self.count = 0
         self.sizes: dict[str, int] = {}
+        self.searches: list[dict[str, Any]] = []  # what was asked for, as search.py says it
         self._hashes = sha256()
         self._ranges: dict[str, list[list[int]]] = {}  # by ledger: first and last leaf
         self._listed = 0
@@ -63,6 +65,12 @@ def note_size(ledger: str, size: int) -> None:
     """Note that the first `size` leaves of a ledger were looked at; what was noted first counts."""
     if (shown := _present.get()) is not None:
         shown.sizes.setdefault(ledger, size)
+
+
+def note_search(said: dict[str, Any]) -> None:
+    """Note what is searched for, so that it can be run again; of many searches the first ones."""
+    if (shown := _present.get()) is not None and len(shown.searches) < MAX_SEARCHES:
+        shown.searches.append(said)
 
 
 @contextmanager

@@ -19,8 +19,10 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from activity import disclosures
-from activity.models import ActivityLog
+from activity.models import ActivityLog, EntryVersion
+from activity.record import parse_timestamp, timestamp
 from signing.models import LedgerHead
+from signing.queries import ledger_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +35,8 @@ EQUAL = ("type", "actor", "action", "target", "outcome", "severity", "source", "
 WITHIN = ("kid", "revision", "locked")  # have no index of their own, so that they need a time range
 ORDERS = ("-id", "id", "-occurred_at", "occurred_at")  # by id is in the order of recording
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+_TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
+_LEAVES = ("leaf_from", "leaf_to")
 RANGES = ("leaf_from", "leaf_to", "recorded_from", "recorded_to")  # whose leaves follow one another
 SCANNED = 20_000  # entries that a filter on data looks through at most for one page
 _SCAN = 500  # of them read at once
@@ -100,7 +104,41 @@ def _bounded(search: Search) -> Search:
         search = replace(search, as_of=dict(heads))
     for name, size in (search.as_of or {}).items():
         disclosures.note_size(name, size)
+    disclosures.note_search(said_of(search))
     return search
+
+
+def said_of(search: Search) -> dict[str, Any]:
+    """Return a search as JSON values, to be kept and run again; what is not asked for is left out."""
+    after = search.after and [timestamp(search.after.occurred_at), str(search.after.id)]
+    said: dict[str, Any] = {
+        "after": after,
+        "data": [[*path, text] for path, text in search.data.items()],
+        "equal": dict(search.equal),
+        "ledgers": [ledger.name for ledger in search.ledgers],
+        "limit": search.limit,
+        "order": search.order,
+        **{name: getattr(search, name) and timestamp(getattr(search, name)) for name in _TIMES},
+        **{name: getattr(search, name) for name in _LEAVES},
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def of_said(said: Mapping[str, Any], as_of: Mapping[str, int]) -> Search:
+    """Return the search that `said_of` told of, as of these sizes."""
+    after = said.get("after")
+    bounds: dict[str, Any] = {name: parse_timestamp(said[name]) for name in _TIMES if name in said}
+    bounds |= {name: said[name] for name in _LEAVES if name in said}
+    return Search(
+        ledgers=[ledger_named(name) for name in said["ledgers"]],
+        equal=said["equal"],
+        data={tuple(path): text for *path, text in said["data"]},
+        **bounds,
+        order=said["order"],
+        after=after and Place(parse_timestamp(after[0]), UUID(after[1])),
+        limit=said["limit"],
+        as_of=as_of,
+    )
 
 
 def _page(search: Search) -> Page:
@@ -177,7 +215,7 @@ def _place(entry: ActivityLog) -> Place:
     return Place(entry.occurred_at, entry.id)
 
 
-def data_of(entry: ActivityLog) -> Any:
+def data_of(entry: EntryVersion) -> Any:
     """Return the data of an entry, detached or not; None if its record, which somebody changed, has none."""
     return _data_in(bytes(entry.record), None if entry.detached_data is None else bytes(entry.detached_data))
 
@@ -198,7 +236,18 @@ def _data_in(record: bytes, detached: bytes | None) -> Any:
     return said.get("data") if isinstance(said, dict) else None
 
 
-def _has_data(entry: ActivityLog, wanted: Mapping[tuple[str, ...], str]) -> bool:
+def fits(version: EntryVersion, search: Search) -> bool:
+    """Tell whether a version fits what a search asks for beside `equal`; where a page begins is the caller's matter."""
+    bounds: tuple[tuple[Any, Any, Any], ...] = (
+        (search.occurred_from, version.occurred_at, search.occurred_to),
+        (search.recorded_from, version.recorded_at, search.recorded_to),
+        (search.leaf_from, version.leaf_index, search.leaf_to),
+    )
+    within = all((low is None or value >= low) and (high is None or value < high) for low, value, high in bounds)
+    return within and (not search.data or _has_data(version, search.data))
+
+
+def _has_data(entry: EntryVersion, wanted: Mapping[tuple[str, ...], str]) -> bool:
     detached = entry.detached_data
     return has_data(bytes(entry.record), None if detached is None else bytes(detached), wanted)
 

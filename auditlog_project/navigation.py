@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 
+SIGNED_IN = "signed in"
+
+
 class Link(NamedTuple):
-    """A page, and the permission without which its link is not shown; "" is for everybody."""
+    """A page, and the permission without which its link is not shown; "" is for everybody, SIGNED_IN for people."""
 
     title: str
     url_name: str
@@ -30,6 +33,7 @@ LINKS = (
     Link("Logs", "logs", READ_PERMISSION),
     Link("Exports", "exports", ORDER_PERMISSION),
     Link("Verify", "verify", ""),
+    Link("Accesses", "meta-logs", SIGNED_IN),
 )
 # What can be done with the entries that a list shows; the list adds its filters to the address.
 ACTIONS = (Link("Export these", "order-export", ORDER_PERMISSION),)
@@ -43,7 +47,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     shown = [
         {"title": link.title, "url": url, "here": request.path.startswith(url)}
         for link in LINKS
-        if not link.permission or user.has_perm(link.permission)
+        if not link.permission or _may_follow(user, link.permission)
         for url in [reverse(link.url_name)]
     ]
     if user.is_staff:
@@ -52,6 +56,10 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         {"title": link.title, "url": reverse(link.url_name)} for link in ACTIONS if user.has_perm(link.permission)
     ]
     return {"navigation": shown, "list_actions": actions}
+
+
+def _may_follow(user: Any, permission: str) -> bool:
+    return bool(user.is_authenticated if permission == SIGNED_IN else user.has_perm(permission))
 
 
 @require_safe

@@ -5,6 +5,7 @@
     auditor              reads and exports entries, and everything by which they are judged; changes nothing
     compliance officer   reads, exports, amends and removes entries; decides which ledgers somebody may see
     security admin       keys, log types, API keys, users; reads no entry
+    auditor of auditors  reads every meta log: who looked at what; everybody else sees his own trace alone
 
 A role is one half of a right: the other is the ledger that is granted to somebody (activity/access.py).
 Nobody gets both halves from one role: the security admin gives roles, the compliance officer grants ledgers.
@@ -20,6 +21,7 @@ READER = "reader"
 AUDITOR = "auditor"
 COMPLIANCE_OFFICER = "compliance officer"
 SECURITY_ADMIN = "security admin"
+AUDITOR_OF_AUDITORS = "auditor of auditors"
 
 _READS = frozenset({"activity.view_activitylog", "activity.view_logtype", "signing.view_ledger"})
 _JUDGES = frozenset(
@@ -66,6 +68,7 @@ ROLES: dict[str, frozenset[str]] = {
     | _EXPORTS
     | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
     SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
+    AUDITOR_OF_AUDITORS: frozenset({"metaaudit.view_metalog"}),
 }
 
 

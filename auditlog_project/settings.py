@@ -185,6 +185,10 @@ SPECTACULAR_SETTINGS = {
         {"name": "Entries", "description": "Systems with an API key and people with a login record and read."},
         {"name": "Log types", "description": "Which events are signed."},
         {"name": "Exports", "description": "People with a login take parts of the log along, signed with their key."},
+        {
+            "name": "Accesses",
+            "description": "Who looked at what: everybody sees his own trace, few see all.",
+        },
         {"name": "Evidence", "description": "For anybody, without an account: verify, and fetch what to verify with."},
     ],
     "OAS_VERSION": "3.1.1",
@@ -279,7 +283,7 @@ AUDITLOG_TSA_URL = env.str("AUDITLOG_TSA_URL", default="")
 AUDITLOG_PUBLIC_URL = env.str("AUDITLOG_PUBLIC_URL", default="")
 # What apps above activity show beside an entry on its page: functions that take request and entry and return an
 # activity.views.panels.Panel, or None.
-AUDITLOG_ENTRY_PANELS: list[str] = []
+AUDITLOG_ENTRY_PANELS = ["metaaudit.panels.seen_by"]
 # Seconds in which a request must have arrived whole; large ones get more, see slow_clients.py.
 AUDITLOG_REQUEST_SECONDS = env.int("AUDITLOG_REQUEST_SECONDS", default=20)
 # Largest `data` of one event that is kept beside its record, in bytes.

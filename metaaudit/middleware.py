@@ -134,6 +134,7 @@ class _Watched:
             result_digest=self.shown.digest(),
             leaves=self.shown.leaves(),
             sizes=self.shown.sizes,
+            searches=self.shown.searches,
         )
         if isinstance(response, StreamingHttpResponse):
             return self._streamed(response, access)
@@ -185,7 +186,7 @@ class _Watched:
     def ended(self, access: Access, sent: int) -> None:
         """Record how a stream ended: how many bytes were handed out, and what of the log was noted on the way."""
         seen = self.shown.digest()
-        access = replace(access, bytes=sent, sizes=self.shown.sizes)
+        access = replace(access, bytes=sent, sizes=self.shown.sizes, searches=self.shown.searches)
         if seen is not None:
             access = replace(access, result_count=self.shown.count, result_digest=seen, leaves=self.shown.leaves())
         try:

@@ -3,7 +3,7 @@
     {"action":…,"agent":…,"at":"…Z","auth":…,"auth_id":…,"bytes":n,"completes":"<id>","duration_ms":n,"id":"<UUIDv7>",
      "ip":…,"leaves":{"activity":[[first,last],…]},"ledger":"meta","method":…,"path":…,"phase":…,
      "query":[[name,value],…],"query_hash":"<hex>","request_id":…,"result_count":n,"result_digest":"<hex>","route":…,
-     "sizes":{"activity":n},"status":n,"user_id":…,"user_name":…,"v":1}
+     "searches":[{…}],"sizes":{"activity":n},"status":n,"user_id":…,"user_name":…,"v":1}
 
 Deterministic JSON: members sorted by code point, no white space, UTF-8; what there is none of is left out.
 
@@ -31,7 +31,7 @@ from metaaudit.vocabulary import ACTIONS, Auth, Phase
 from signing.merkle import leaf_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MAX_QUERY = 8_192  # characters of all names and values; a longer query is refused before it is answered
 MAX_PATH = 2_048
@@ -69,6 +69,7 @@ class Access:
     result_count: int | None = None
     result_digest: bytes | None = None
     leaves: Mapping[str, Sequence[tuple[int, int]]] | None = None
+    searches: Sequence[Mapping[str, Any]] = ()
     status: int | None = None
     duration_ms: int | None = None
     bytes: int | None = None
@@ -114,6 +115,7 @@ def draft(access: Access, ledger: str) -> Draft:
         "result_count": access.result_count,
         "result_digest": access.result_digest and access.result_digest.hex(),
         "route": _clean(access.route, 300),
+        "searches": [dict(each) for each in access.searches] or None,
         "sizes": dict(access.sizes),
         "status": access.status,
         "user_id": _clean(access.who.id, _MAX_NAME),
@@ -186,11 +188,14 @@ def seen_text(leaves: Mapping[str, Sequence[Sequence[int]]] | None, ledger_id: C
     """Return leaves by ledger as PostgreSQL writes an int8multirange, or None."""
     if not leaves:
         return None
-    spans = []
-    for ledger, ranges in leaves.items():
-        start = ledger_id(ledger) << _LEDGER_SHIFT
-        spans += [(start + first, start + last + 1) for first, last in ranges]
-    return "{" + ",".join(f"[{first},{end})" for first, end in sorted(spans)) + "}"
+    return spans_text((ledger_id(name), first, last) for name, ranges in leaves.items() for first, last in ranges)
+
+
+def spans_text(spans: Iterable[tuple[int, int, int]]) -> str | None:
+    """Return (ledger id, first leaf, last leaf) as an int8multirange, or None if there are none."""
+    starts = ((ledger << _LEDGER_SHIFT, first, last) for ledger, first, last in spans)
+    ends = sorted((start + first, start + last + 1) for start, first, last in starts)
+    return "{" + ",".join(f"[{first},{end})" for first, end in ends) + "}" if ends else None
 
 
 def _clean(text: str, limit: int) -> str:

@@ -53,6 +53,7 @@ def recorded(access: Access) -> Iterator[None]:
             result_count=shown.count if shown.digest() is not None else None,
             result_digest=shown.digest(),
             leaves=shown.leaves(),
+            searches=shown.searches,
         )
         try:
             services.record(access=ended)

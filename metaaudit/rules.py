@@ -65,8 +65,7 @@ _ROUTES: dict[str, tuple[str | None, str | None]] = {
     "meta-logs/<uuid:meta_id>/": ("meta_retrieve", None),
     "meta-logs/<uuid:meta_id>/replay/": (None, "replay"),
     "meta-logs/activity/": ("meta_list", None),
-    "meta-logs/export/": ("meta_list", None),
-    "logs/<uuid:entry_id>/seen-by/": ("meta_list", None),
+    "meta-logs/export/": ("download", None),
 }
 _METHODS: dict[tuple[str, str], str] = {
     ("PATCH", "api/v1/logs/<uuid:entry_id>"): "amend",

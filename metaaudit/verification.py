@@ -24,6 +24,8 @@ from signing.verdicts import Finding, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from metaaudit.models import MetaLog
+
 # What Python can hold; an owner can write infinity.
 _YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
@@ -87,6 +89,15 @@ class MetaLedgerCheck(LedgerCheck):
         reason = misfit(row, self._ledger.name)
         if reason is not None:
             self.report.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
+
+
+def row_of(log: MetaLog) -> Row | None:
+    """Return a meta log as the verifier reads it, or None if its ledger has none at its leaf."""
+    for leaf_index, record, row_id, *columns in copied(
+        MetaLedgerCheck.table, _FIRST | _COLUMNS, log.ledger, log.leaf_index, log.leaf_index + 1
+    ):
+        return Row(leaf_index, record, row_id, tuple(columns))
+    return None
 
 
 def misfit(row: Row, ledger: str) -> str | None:

@@ -17,14 +17,17 @@ from django.urls import URLResolver, get_resolver
 
 from activity import authority
 from activity.models import ActivityLog, ApiKey
-from auditlog_project.roles import AUDITOR, COMPLIANCE_OFFICER, INGEST, READER, SECURITY_ADMIN
+from auditlog_project.roles import AUDITOR, AUDITOR_OF_AUDITORS, COMPLIANCE_OFFICER, INGEST, READER, SECURITY_ADMIN
 from exports.models import Export
+from metaaudit.record import Access, Who
+from metaaudit.services import record as record_access
 from signing.models import Ledger
 
 Row = dict[str, frozenset[str]]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ROLES = {"ing": INGEST, "rdr": READER, "aud": AUDITOR, "com": COMPLIANCE_OFFICER, "sec": SECURITY_ADMIN}
+ROLES["aoa"] = AUDITOR_OF_AUDITORS
 KEYS = {"wkey": ApiKey.Scope.WRITE, "rkey": ApiKey.Scope.READ}
 WHO = ("anon", *KEYS, *ROLES, "root")
 REFUSED = {401, 403, 404, 405}
@@ -86,6 +89,7 @@ class Asking:
         self._rows = {
             "entry": entry.pk,
             "export": self._export().pk,
+            "meta": record_access(access=Access(Who(f"user:{self.target.pk}", "target"), "list", "GET", "/", "")),
             "user": self.target.pk,
             "user_type": user_type,
         }
