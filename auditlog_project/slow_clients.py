@@ -18,6 +18,7 @@ import errno
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ class PatientSocket(socket.socket):
     """A connection whose peer has to go on."""
 
     _deadline = 0.0
+    _asked: float | None = None  # what gunicorn set, where it is in a hurry
 
     @classmethod
     def of(cls, other: socket.socket) -> PatientSocket:
@@ -51,13 +53,22 @@ class PatientSocket(socket.socket):
         """Begin to wait for a request."""
         self._deadline = time.monotonic() + AUDITLOG_REQUEST_SECONDS
 
+    def settimeout(self, seconds: float | None) -> None:
+        """Wait no longer than this for one step."""
+        self._asked = seconds
+        super().settimeout(seconds)
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 -- as socket has it
+        """Wait as long as the request may take, or not at all."""
+        self.settimeout(None if flag else 0.0)
+
     def recv(self, *args: Any) -> bytes:
         """Return what comes; raise TimeoutError if the request took too long."""
         remaining = self._deadline - time.monotonic()
         # With the number of a broken connection gunicorn closes it without a line in the log: it is the client's fault.
         if remaining <= 0:
             raise TimeoutError(errno.ECONNRESET, "the request did not come in time")
-        self.settimeout(remaining)
+        super().settimeout(remaining if self._asked is None else min(remaining, self._asked))
         try:
             data = super().recv(*args)
         except TimeoutError:
@@ -67,7 +78,7 @@ class PatientSocket(socket.socket):
 
     def sendall(self, data: Any, *_: Any) -> None:
         """Send everything, as long as the peer goes on taking it."""
-        self.settimeout(_STALL_SECONDS)
+        super().settimeout(_STALL_SECONDS)
         rest = memoryview(data)
         try:
             while rest:
@@ -90,8 +101,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Wait for the next request of a connection, for so long."""
         if not isinstance(conn.sock, PatientSocket):
             conn.sock = PatientSocket.of(conn.sock)
+            conn.close = partial(self._close, conn.close)
         conn.sock.expect()
         super().enqueue_req(conn)
+
+    def _close(self, close: Callable[..., None], *, graceful: bool = False) -> None:
+        # A graceful end waits for the peer to end, too; gunicorn would do that in the one thread that accepts.
+        if graceful and self.alive:
+            self.tpool.submit(close, graceful=True)
+        else:
+            close(graceful=graceful)
 
     def load_wsgi(self) -> None:
         """Load the application behind what receives for it."""

@@ -146,6 +146,19 @@ def test_slow_clients_wait_for_themselves_alone(site: Site) -> None:
     assert rows() == 0
 
 
+def test_clients_that_do_not_hang_up_hold_nobody_up(site: Site) -> None:
+    # gunicorn waits two seconds for each of them, one after the other, in the thread that accepts.
+    asking = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    silent = [site.slow(asking) for _ in range(200)]
+    try:
+        for connection in silent:
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert {site.ask("/api/v1/verify", b"{}")[0] for _ in range(10)} == {400}
+    finally:
+        for connection in silent:
+            connection.close()
+
+
 def received(connection: socket.socket) -> bytes:
     answer = b""
     with suppress(ConnectionError):
