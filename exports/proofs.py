@@ -111,12 +111,12 @@ class Proved:
     withheld: int  # within the complete range
 
 
-def verify(lines: Iterable[bytes], entries: Iterable[tuple[int, bytes]]) -> Proved:
-    """Return what the lines of a multi-proof show of these entries: leaf index and leaf hash, in leaf order.
+def verify(lines: Iterable[bytes], entries: Iterable[tuple[int, bytes, bool]]) -> Proved:
+    """Return what the lines of a multi-proof show of these entries: leaf index, leaf hash, whether marked; in order.
 
     1. the lines cover every leaf of the tree once, and inside the complete range leaf by leaf
     2. the exported leaves are those of the entries, in number and place
-    3. a mismatched one is really not the leaf
+    3. a mismatched one is really not the leaf, and marked
     The caller compares root, origin and size with the checkpoint. Raises BadMultiproofError.
     """
     reader = iter(lines)
@@ -127,7 +127,7 @@ def verify(lines: Iterable[bytes], entries: Iterable[tuple[int, bytes]]) -> Prov
 class _Walk:
     """One pass over the lines, with log2(size) hashes and a batch in memory."""
 
-    def __init__(self, head: Head, entries: Iterator[tuple[int, bytes]]) -> None:
+    def __init__(self, head: Head, entries: Iterator[tuple[int, bytes, bool]]) -> None:
         self._head = head
         self._entries = entries
         self._tree = Frontier()
@@ -168,9 +168,11 @@ class _Walk:
             return
         at = self._tree.size + len(self._batch)
         if kind == b"x":
-            leaf_index, record_hash = self._next_entry()
+            leaf_index, record_hash, is_marked = self._next_entry()
             if leaf_index != at or record_hash == node:
                 raise BadMultiproofError(f"leaf {at} is not the mismatched entry that the proof says it is")
+            if not is_marked:
+                raise BadMultiproofError(f"the record of leaf {at} is not the leaf, and it is not marked")
             self._exported += 1
             self._mismatched += 1
         else:
@@ -183,7 +185,7 @@ class _Walk:
             raise BadMultiproofError("the proof covers more leaves than the tree has")
         at = self._tree.size + len(self._batch)
         for place in range(at, at + count):
-            leaf_index, record_hash = self._next_entry()
+            leaf_index, record_hash, _ = self._next_entry()
             if leaf_index != place:
                 raise BadMultiproofError(f"where the proof has the exported leaf {place}, the data has {leaf_index}")
             self._batch.append(record_hash)
@@ -191,7 +193,7 @@ class _Walk:
                 self._fold()
         self._exported += count
 
-    def _next_entry(self) -> tuple[int, bytes]:
+    def _next_entry(self) -> tuple[int, bytes, bool]:
         entry = next(self._entries, None)
         if entry is None:
             raise BadMultiproofError("the proof has more exported entries than there are")

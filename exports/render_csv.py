@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 from exports.csv_cells import neutralise, restore
 from exports.errors import BadRowError
 from exports.render_ndjson import SOUND
+from exports.rows import ExportedEntry
+from signing.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exports.manifest import Claim
-    from exports.rows import ExportedEntry
 
 NAME = "entries.csv"
 MEDIA_TYPE = "text/csv"
@@ -119,6 +120,23 @@ def record_of(row: Mapping[str, str]) -> bytes:
     if sha256(b"\x00" + record).hexdigest() != row["leaf_hash"]:
         raise BadRowError("the row does not lead back to the record whose hash it names")
     return record
+
+
+def parse_row(row: Mapping[str, str]) -> ExportedEntry:
+    """Return the entry of a row. Raises BadRowError."""
+    record = record_of(row)
+    try:
+        return ExportedEntry(
+            leaf_index=int(row["leaf_index"]),
+            record=record,
+            detached_data=restore(row["data"]).encode() if row["data_place"] == "detached" else None,
+            key_id=restore(row["key_id"]) or None,
+            signature=a2b_base64(row["signature"]) if row["signature"] else None,
+            verdict=Verdict(row["verdict"]),
+            reason=restore(row["reason"]),
+        )
+    except ValueError as error:
+        raise BadRowError("not a row of this format") from error
 
 
 def _lines(rows: Iterable[Iterable[str]]) -> bytes:

@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 from asn1crypto import algos, core, csr, keys, pem, x509
 from cryptography import x509 as standard
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs12
 
 from signing.algorithms import ALGORITHMS
 from signing.errors import BadCertificateError, BadKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from signing.algorithms import Signer
 
@@ -302,6 +304,45 @@ def open_pkcs12(raw: bytes, password: str) -> tuple[bytes, bytes, tuple[bytes, .
 def verify_signature(certificate: bytes, algorithm: str, signature: bytes, message: bytes) -> bool:
     """Tell whether the key of a certificate made this raw signature."""
     return ALGORITHMS[algorithm].load_public(facts(certificate).public_key)(signature, message)
+
+
+def verify_foreign(certificate: bytes, scheme: str, digest: str, signature: bytes, message: bytes) -> bool:
+    """Tell whether the key of a certificate, an authority's and so RSA or EC of any kind, made a signature of CMS.
+
+    `scheme` and `digest` are asn1crypto's names. Raises BadCertificateError for a scheme that is not taken.
+    """
+    key, hashing = _load(certificate).public_key(), _HASHES[digest]()
+    try:
+        if scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, ec.ECDSA(hashing))
+        elif scheme == "rsassa_pkcs1v15" and isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, message, padding.PKCS1v15(), hashing)
+        else:
+            raise BadCertificateError(f"its signature is made with {scheme}, which is not taken")
+    except InvalidSignature:
+        return False
+    return True
+
+
+_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
+
+
+def require_time_stamping(certificate: bytes) -> None:
+    """Raise BadCertificateError unless a certificate is for time stamps and nothing else (RFC 3161, 2.3)."""
+    parsed = _load(certificate)
+    try:
+        usage = parsed.extensions.get_extension_for_class(standard.ExtendedKeyUsage)
+    except standard.ExtensionNotFound:
+        raise BadCertificateError("its certificate is not one for time stamps") from None
+    if not usage.critical or [one.dotted_string for one in usage.value] != [_TIME_STAMPING]:
+        raise BadCertificateError("its certificate is not one for time stamps")
+
+
+_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
 
 def _name(name: str, organization: str) -> x509.Name:

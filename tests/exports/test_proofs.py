@@ -39,7 +39,7 @@ def proof(
 
 
 def verified(raw: bytes, exported: Sequence[int]) -> Proved:
-    return proofs.verify(raw.splitlines(keepends=True), [(index, TREE.leaves[index]) for index in exported])
+    return proofs.verify(raw.splitlines(keepends=True), [(index, TREE.leaves[index], False) for index in exported])
 
 
 @given(
@@ -81,11 +81,14 @@ def test_a_mismatched_entry_is_shown_as_such() -> None:
     head = Head(ORIGIN, SIZE, None)
     lines = proofs.part([(3, True), (4, False), (5, True)], head=head, begin=0, end=SIZE, node_at=TREE.node_at)
     raw = head.to_bytes() + b"".join(lines) + proofs.FOOTER
-    entries = [(3, TREE.leaves[3]), (4, leaf_hash(b"changed")), (5, TREE.leaves[5])]
+    entries = [(3, TREE.leaves[3], False), (4, leaf_hash(b"changed"), True), (5, TREE.leaves[5], False)]
     shown = proofs.verify(raw.splitlines(keepends=True), entries)
     assert (shown.root, shown.exported, shown.mismatched) == (TREE.root(), 3, 1)
     with pytest.raises(BadMultiproofError, match="mismatched"):
         verified(raw, [3, 4, 5])
+    entries[1] = (4, leaf_hash(b"changed"), False)
+    with pytest.raises(BadMultiproofError, match="not marked"):
+        proofs.verify(raw.splitlines(keepends=True), entries)
 
 
 def test_entries_dropped_added_or_moved_are_noticed() -> None:
@@ -97,8 +100,8 @@ def test_entries_dropped_added_or_moved_are_noticed() -> None:
 
 def test_another_record_leads_to_another_root() -> None:
     raw = proof(EXPORTED, RANGE)
-    entries = [(index, TREE.leaves[index]) for index in EXPORTED]
-    entries[2] = (12, leaf_hash(b"forged"))
+    entries = [(index, TREE.leaves[index], False) for index in EXPORTED]
+    entries[2] = (12, leaf_hash(b"forged"), False)
     assert proofs.verify(raw.splitlines(keepends=True), entries).root != TREE.root()
 
 

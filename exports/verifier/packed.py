@@ -1,0 +1,189 @@
+"""The checks of a container: layout, hashes, signature, certificate, time stamp, and then what is in it.
+
+    1. it is laid out as the format wants it          5. the signer, or an issuer of his certificate, is pinned
+    2. every file has the hash that was signed        6. the time stamp is over this signature
+    3. the signature is right and over this list      7. the manifest lists these files
+    4. the certificate is one that may sign, in time  8. contents.py, and pdf.py for a report
+
+A step that fails does not stop the others, except the first: nothing is read out of an archive that is not ours.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import import_module
+from typing import IO, TYPE_CHECKING
+
+from exports import container, names, proofs
+from exports.errors import BadContainerError
+from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
+from exports.verifier.report import Name
+from signing import certificates, cms, time_stamps
+from signing.errors import BadCertificateError, BadCmsError, BadTimeStampError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exports.container import Container
+    from exports.manifest import Claim, Manifest
+    from exports.verifier.pins import Pins
+    from exports.verifier.report import Report
+    from signing.cms import Signature
+
+NEEDED = (names.MANIFEST, names.CHECKPOINT, proofs.NAME, names.SIGNER, names.ISSUERS)
+
+
+class InContainer:
+    """The files of a container, as contents.py takes them."""
+
+    def __init__(self, opened: Container) -> None:
+        self._opened = opened
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._opened.files
+
+    def size(self, name: str) -> int:
+        """Return the size of a file."""
+        return self._opened.size(name)
+
+    def read(self, name: str) -> bytes:
+        """Return a small file."""
+        return self._opened.read(name)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of a file."""
+        return self._opened.pieces(name)
+
+
+def check_container(source: IO[bytes], report: Report, pins: Pins) -> None:
+    """Check a container that can be sought."""
+    try:
+        opened = container.open_container(source)  # 1
+        _check_all(opened, report, pins)
+    except BadContainerError as error:
+        report.wrong(Name.CONTAINER, str(error))
+
+
+def _check_all(opened: Container, report: Report, pins: Pins) -> None:
+    report.ok(Name.CONTAINER, f"ASiC-E of one spelling, {len(opened.files)} files")
+    damaged = [name for name in opened.files if not opened.check_sums(name)]  # 2
+    if damaged:
+        report.wrong(Name.DIGESTS, f"not the files that were signed: {', '.join(damaged)}")
+    else:
+        report.ok(Name.DIGESTS, "every file has the SHA-256 that was signed")
+    missing = [name for name in NEEDED if name not in opened.files]
+    if missing:
+        report.wrong(Name.CONTAINER, f"files that every export has are missing: {', '.join(missing)}")
+    manifest = check_manifest(opened.read(names.MANIFEST), report) if names.MANIFEST in opened.files else None
+    claim = None if manifest is None else manifest.claim
+    _check_signature(opened, report, pins, claim)
+    if manifest is not None:
+        _check_listing(opened, report, manifest)  # 7
+    check_contents(InContainer(opened), report, pins, claim)  # 8
+    if names.REPORT in opened.files:
+        check_report(opened.read(names.REPORT), report, pins, claim)
+    elif claim is not None and claim.entries and not any(name in opened.files for name in ROW_FILES):
+        report.wrong(Name.RECORDS, "there are neither rows nor a report in it")
+
+
+def check_report(pdf: bytes, report: Report, pins: Pins, claim: Claim | None) -> dict[str, bytes]:
+    """Check a PDF and return the files that are embedded in it, as far as pyHanko is there."""
+    try:
+        checks = import_module("exports.verifier.pdf")  # late: it needs packages that not everybody has
+    except ImportError as error:
+        report.not_checked(Name.PDF, f"a PDF needs the package {error.name}")
+        return {}
+    embedded: dict[str, bytes] = checks.check(pdf, report, pins, claim)
+    return embedded
+
+
+def _check_signature(opened: Container, report: Report, pins: Pins, claim: Claim | None) -> None:
+    try:
+        found = cms.verify(opened.signature, sha256(opened.xml).digest())  # 3
+    except BadCmsError as error:
+        report.wrong(Name.SIGNATURE, str(error))
+        return
+    said = certificates.facts(found.certificate)
+    text = f"{said.subject} signed the list of files, at {found.signing_time:%Y-%m-%d %H:%M:%S} UTC by his own clock"
+    report.ok(Name.SIGNATURE, text)
+    stamped_at = _check_time_stamp(report, pins, found, claim)  # 6
+    _check_certificate(opened, report, found, claim, stamped_at)  # 4
+    if pins.holds_one_of([found.certificate, *found.chain]):  # 5
+        report.ok(Name.SIGNER, f"pinned: {said.subject}, certified by {said.issuer}")
+    else:
+        root = certificates.fingerprint([found.certificate, *found.chain][-1])
+        report.cannot_tell(
+            Name.SIGNER, f"intact, signer unknown: {said.subject}; the root above is SHA-256 {root} (--trust)"
+        )
+
+
+def _check_certificate(
+    opened: Container, report: Report, found: Signature, claim: Claim | None, stamped_at: datetime | None
+) -> None:
+    try:
+        said = certificates.require_signer_profile(found.certificate)
+        certificates.require_validity([found.certificate, *found.chain], stamped_at or found.signing_time)
+        _require_same_files(opened, found)
+    except BadCertificateError as error:
+        report.wrong(Name.CERTIFICATE, str(error))
+        return
+    fingerprint = certificates.fingerprint(found.certificate)
+    if claim is not None and fingerprint != claim.signer_certificate_sha256:
+        report.wrong(Name.CERTIFICATE, "the export is signed with another certificate than its manifest names")
+    elif stamped_at is None and datetime.now(UTC) > said.not_after:
+        report.cannot_tell(
+            Name.CERTIFICATE, f"it expired on {said.not_after:%Y-%m-%d}, and no time stamp says that it signed before"
+        )
+    else:
+        when = "when the time stamp was made" if stamped_at else "at the time that the signer claims"
+        report.ok(Name.CERTIFICATE, f"SHA-256 {fingerprint}; of the right kind, and valid {when}")
+    report.note(Name.CERTIFICATE, "whether it was revoked is not in the file: ask the operator for revocations")
+
+
+def _require_same_files(opened: Container, found: Signature) -> None:
+    for name, expected in ((names.SIGNER, [found.certificate]), (names.ISSUERS, list(found.chain))):
+        if name in opened.files and certificates.read(opened.read(name)) != expected:
+            raise BadCertificateError(f"{name} is not what signed the export")
+
+
+def _check_time_stamp(report: Report, pins: Pins, found: Signature, claim: Claim | None) -> datetime | None:
+    """Return the time of the time stamp if a pinned authority says it."""
+    claimed = None if claim is None else claim.time_stamp_authority
+    if found.time_stamp is None:
+        if claimed is not None:
+            report.wrong(Name.TIME_STAMP, f"the manifest says that {claimed} was asked, and there is no time stamp")
+        else:
+            report.note(Name.TIME_STAMP, "none, and the export says so: when it was signed is the signer's word")
+        return None
+    try:
+        stamp = time_stamps.verify(found.time_stamp, sha256(found.signature).digest())
+    except BadTimeStampError as error:
+        report.wrong(Name.TIME_STAMP, str(error))
+        return None
+    subject = certificates.facts(stamp.certificate).subject
+    if claim is not None and claimed is None:
+        report.wrong(Name.TIME_STAMP, "there is one, and the manifest says that none was asked for")
+        return None
+    if not pins.holds_one_of([stamp.certificate, *stamp.chain]):
+        text = f"{subject} says {stamp.at:%Y-%m-%d %H:%M:%S} UTC; that authority is not pinned (--trust tsa.pem)"
+        report.cannot_tell(Name.TIME_STAMP, text)
+        return None
+    report.ok(
+        Name.TIME_STAMP,
+        f"{subject}, which is pinned, says that the signature existed at {stamp.at:%Y-%m-%d %H:%M:%S} UTC",
+    )
+    return stamp.at
+
+
+def _check_listing(opened: Container, report: Report, manifest: Manifest) -> None:
+    listed = [(file.name, file.media_type, file.sha256, file.size) for file in manifest.files]
+    found = [
+        (name, media_type, digest.hex(), opened.size(name))
+        for name, (media_type, digest) in opened.files.items()
+        if name != names.MANIFEST
+    ]
+    if sorted(listed) != sorted(found):
+        report.wrong(Name.MANIFEST, "it lists other files than there are, or other hashes, sizes or kinds of them")
+    else:
+        report.ok(Name.MANIFEST, f"it lists the {len(listed)} other files, with the right hashes and sizes")
