@@ -39,14 +39,14 @@ INSERT INTO activity_logs (id, ledger_id, leaf_index, record, event_digest, even
                            outcome, severity, source, ip, occurred_at, recorded_at, revision, locked)
 SELECT (lpad(to_hex(1790000000000 + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid, %(ledger)s,
     i, convert_to(rpad(i::text, 400, '.'), 'UTF8'), sha256(i::text::bytea), 'e-' || i, 'kind.' || i %% 50,
-    'actor-' || i * 7 %% 1000, 'action-' || i %% 20, 'target-' || i::bigint * 11 %% 5000,
-    CASE WHEN i %% 1000 = 0 THEN 'denied' ELSE 'success' END,
-    CASE WHEN i %% 2000 = 0 THEN 'critical' ELSE 'info' END,
+    'actor-' || i * 7 %% 1000, 'action-' || i %% 20, 'target-' || i::bigint * 11 %% 500,
+    CASE WHEN i %% 400 = 0 THEN 'denied' ELSE 'success' END,
+    CASE WHEN i %% 400 = 7 THEN 'critical' ELSE 'info' END,
     'source-' || i %% 10, '10.0.0.0'::inet + i %% 250,
     '2026-01-01Z'::timestamptz + i * interval '1 second', '2026-01-01Z'::timestamptz + i * interval '1 second', 1, false
 FROM generate_series(%(first)s::integer, %(end)s::integer - 1) i
 """
-# Values that fill a page at either size, but for the rarest: a critical severity, a target, an event id.
+# Each fills its pages at either size, but for the two that find one entry.
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
     "type": {"type": "kind.7"},
