@@ -39,6 +39,14 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
+class AddressTooLong(APIException):
+    """An address is longer than an access can be recorded with; metaaudit/middleware.py answers so."""
+
+    status_code = HTTPStatus.REQUEST_URI_TOO_LONG
+    default_detail = "the address is too long"
+    default_code = "too_long"
+
+
 class RequestTimeout(APIException):
     """A body came too slowly; slow_clients.py answers so."""
 
@@ -107,6 +115,7 @@ FRAMEWORK: tuple[type[APIException], ...] = (
     exceptions.Throttled,
     LengthRequired,
     RequestTimeout,
+    AddressTooLong,
 )
 _UNEXPECTED = (500, "internal-error")
 BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong Host, a broken cookie
@@ -156,6 +165,7 @@ MEANINGS: dict[str, str] = {
     "request-timeout": "the body came too slowly; nothing was recorded",
     "rolled-back": "a copy of a checkpoint outside shows that the database was set back; nothing may be recorded",
     "throttled": "too many requests; Retry-After says when to come again",
+    "too-long": "the address with its query is longer than an access can be recorded with",
     "too-much": "the body, the number of events or a line is larger than is taken at once",
     "unknown-log-type": "no log type matches, and this server refuses such events; nothing was recorded",
     "unsupported-media-type": "the body has another Content-Type or Content-Encoding than is read here",

@@ -18,11 +18,21 @@ from rest_framework import exceptions
 from rest_framework.permissions import AllowAny
 
 from activity import errors as activity
-from auditlog_project.api_errors import MEANINGS, PROBLEM_JSON, SQLSTATES, LengthRequired, RequestTimeout, codes, row_of
+from auditlog_project.api_errors import (
+    MEANINGS,
+    PROBLEM_JSON,
+    SQLSTATES,
+    AddressTooLong,
+    LengthRequired,
+    RequestTimeout,
+    codes,
+    row_of,
+)
+from metaaudit import errors as metaaudit
 
 Shape = dict[str, Any]
 
-_EVERY_VIEW = (exceptions.NotAcceptable, exceptions.Throttled, Exception)
+_EVERY_VIEW = (exceptions.NotAcceptable, exceptions.Throttled, AddressTooLong, metaaudit.NotRecordedError, Exception)
 _WITH_LOGIN = (exceptions.NotAuthenticated, exceptions.AuthenticationFailed, exceptions.PermissionDenied)
 _WITH_BODY = (
     exceptions.UnsupportedMediaType,

@@ -74,7 +74,7 @@ def loaded(senders: Senders, *, systematic: bool) -> Any:
     """Return the document with what schemathesis is to know of it; `systematic` tries every limit that it names."""
     schemathesis.openapi.format("date-time", MOMENTS)
     schemathesis.openapi.media_type("application/x-ndjson", LINES)
-    refusals = ["400", "401", "403", "404", "405", "406", "409", "411", "413", "415", "429"]
+    refusals = ["400", "401", "403", "404", "405", "406", "409", "411", "413", "414", "415", "429"]
     config = schemathesis.Config.from_dict(
         {
             "parameters": {"entry_id": senders.entry_id, "name": "activity", "path": "0/000.p/1"},
