@@ -122,6 +122,8 @@ def _found_again(
         page = search.find(asked)
     if page.scanned is not None and page.next is not None:
         reasons.append("a filter on data stopped after as many entries as one page looks through")
+    if "locked" in asked.equal:
+        reasons.append("which entries were locked then is not looked up: locks of today decide")
     archived = [each for each in _archived(asked, sizes) if search.fits(each, asked)]
     is_falling = asked.order.startswith("-")
     column = asked.order.removeprefix("-")
@@ -146,7 +148,8 @@ def _archived(asked: search.Search, sizes: Mapping[str, int]) -> Iterable[Activi
         superseded = Exists(ActivityLog.objects.filter(pk=OuterRef("entry_id"), **next_version)) | Exists(
             ActivityRevision.objects.filter(entry_id=OuterRef("entry_id"), **next_version)
         )
-        versions = ActivityRevision.objects.filter(ledger=ledger, leaf_index__lt=size, **asked.equal)
+        equal = {name: value for name, value in asked.equal.items() if name != "locked"}
+        versions = ActivityRevision.objects.filter(ledger=ledger, leaf_index__lt=size, **equal)
         yield from versions.exclude(superseded).select_related("ledger")[:_MAX_ARCHIVED]
 
 

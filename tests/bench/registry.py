@@ -1,6 +1,6 @@
 """Every measurement of the bench, in the order in which they are run and told."""
 
-from tests.bench import batches, exporting, ledgers, lists, pages, processes, requests, singles, verifications
+from tests.bench import accesses, batches, exporting, ledgers, lists, pages, processes, requests, singles, verifications
 
 MEASUREMENTS = (
     batches.MEASUREMENT,
@@ -11,6 +11,7 @@ MEASUREMENTS = (
     requests.MEASUREMENT,
     processes.CONTENTION,
     processes.MEMORY,
+    accesses.MEASUREMENT,
     lists.MEASUREMENT,
     exporting.MEASUREMENT,
 )
