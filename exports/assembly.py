@@ -26,6 +26,7 @@ from exports.container import Member, write_container
 from exports.making import PROOF, RENDERERS, proof_head, row_formats
 from exports.manifest import Claim, File, Manifest
 from exports.models import Export
+from exports.pades import sign_pdf
 from exports.render_pdf import MOST_ENTRIES, render_pdf
 from signing import certificates, checkpoint, cms, queries
 from signing.models import SigningKey
@@ -70,7 +71,10 @@ def assemble(
     wanted = [name for name in sources if name in export.formats]
     members = _in_parallel([partial(_rows_member, sources[name], claim) for name in wanted])  # 3, 4
     if Export.Format.PDF in export.formats:
-        members.append(_report(claim, sources[Export.Format.NDJSON], directory))  # 2
+        report = _report(
+            claim, sources[Export.Format.NDJSON], signer, directory=directory, at=at, time_stamp=time_stamp
+        )
+        members.append(report)  # 2
     members += [_proof_member(export, parts), *_keys(export, signer)]
     root = certificates.fingerprint([signer.certificate, *signer.chain][-1])
     told = verify_md.render(claim, file_name(export), {one.name for one in members}, root)
@@ -150,11 +154,21 @@ def _claim(export: Export, parts: Sequence[ExportPart], signer: Certified, *, di
     )
 
 
-def _report(claim: Claim, source: _Source, directory: Path) -> Member:
-    path = directory / names.REPORT
+def _report(
+    claim: Claim,
+    source: _Source,
+    signer: Certified,
+    *,
+    directory: Path,
+    at: datetime,
+    time_stamp: TimeStamper | None,
+) -> Member:
+    unsigned, path = directory / "unsigned.pdf", directory / names.REPORT
     address = f"{settings.AUDITLOG_PUBLIC_URL.rstrip('/')}/verify/" if settings.AUDITLOG_PUBLIC_URL else ""
     ndjson = b"".join(source.whole(claim)) if claim.entries <= MOST_ENTRIES else b""
-    render_pdf(claim, source.entries(), ndjson=ndjson, to=path, verify_address=address)
+    render_pdf(claim, source.entries(), ndjson=ndjson, to=unsigned, verify_address=address)
+    reason = f"Export {claim.export_id}: {claim.purpose}"
+    sign_pdf(unsigned, signer, name=claim.exported_by, reason=reason, at=at, to=path, time_stamp=time_stamp)
     return Member.of_file(names.REPORT, "application/pdf", path, bytes.fromhex(_sha256_of(path)))
 
 

@@ -46,3 +46,7 @@ class ExportRefusedError(ExportError):
 
 class QuotaError(ExportError):
     """Somebody has as many exports as he may have."""
+
+
+class BadReportError(ExportError):
+    """A PDF is not a report as our renderer writes it."""

@@ -2,7 +2,8 @@
 
     SignedData      version 1, SHA-256, no content inside; certificates of the signer and its issuers
       SignerInfo    version 1, named by issuer and serial number
-        signed      contentType = data, messageDigest, signingTime, signingCertificateV2 (SHA-256 of the certificate)
+        signed      contentType = data, messageDigest, signingTime, signingCertificateV2 (SHA-256 of the certificate);
+                    in a PDF (PAdES-B-B, EN 319 142-1) without signingTime: the time stands in the PDF's own dictionary
         unsigned    signatureTimeStampToken over the signature's bytes, if a time stamp authority was asked
 
 `verify` puts the same parts together again and compares: of each signature there is one spelling, so that no byte of it
@@ -51,10 +52,10 @@ class Signature:
     time_stamp: bytes | None
 
 
-def sign(digest: bytes, signer: Certified, *, at: datetime, time_stamp: TimeStamper | None = None) -> bytes:
+def sign(digest: bytes, signer: Certified, *, at: datetime | None, time_stamp: TimeStamper | None = None) -> bytes:
     """Return the detached signature (DER) over content with this SHA-256.
 
-    `at` is the time that the signer claims. Raises whatever `time_stamp` raises.
+    `at` is the time that the signer claims, None if the content says it. Raises whatever `time_stamp` raises.
     """
     attributes = _signed_attributes(digest, signer.certificate, at)
     signature = signer.sign_der(attributes.dump())
@@ -64,8 +65,10 @@ def sign(digest: bytes, signer: Certified, *, at: datetime, time_stamp: TimeStam
     )
 
 
-def verify(raw: bytes, digest: bytes) -> Signature:
+def verify(raw: bytes, digest: bytes, *, said_at: datetime | None = None) -> Signature:
     """Return the signature if it is one over content with this SHA-256. Raises BadCmsError.
+
+    With `said_at`, the content claims the time of signing, and the signature must not.
 
     1. it has one signer, and his certificate is in it with those of its issuers 2. the signed attributes name this
     content and this certificate 3. the certificate's key made the signature 4. nothing else is in it, and all of it
@@ -74,10 +77,11 @@ def verify(raw: bytes, digest: bytes) -> Signature:
     if len(raw) > MAX_SIZE:
         raise BadCmsError(f"larger than {MAX_SIZE:,} bytes")
     try:
-        found, attributes = _parsed(raw)  # 1
-        expected = _signed_attributes(digest, found.certificate, found.signing_time)  # 2
-        if attributes.get("message_digest") != digest:
+        found, attributes = _parsed(raw, said_at)  # 1
+        if attributes.get("message_digest") != digest:  # 2
             raise BadCmsError("it signs other content")
+        at = None if said_at else found.signing_time
+        expected = _signed_attributes(digest, found.certificate, at)
         message = expected.dump()
         signature = certificates.raw_signature(found.algorithm, found.signature)
         if not certificates.verify_signature(found.certificate, found.algorithm, signature, message):  # 3
@@ -97,7 +101,7 @@ def verify(raw: bytes, digest: bytes) -> Signature:
     return found
 
 
-def _parsed(raw: bytes) -> tuple[Signature, dict[str, Any]]:
+def _parsed(raw: bytes, said_at: datetime | None) -> tuple[Signature, dict[str, Any]]:
     try:
         info = cms.ContentInfo.load(raw, strict=True)
         if info["content_type"].native != "signed_data":
@@ -120,7 +124,7 @@ def _parsed(raw: bytes) -> tuple[Signature, dict[str, Any]]:
         found = Signature(
             certificate=named[0],
             chain=chain,
-            signing_time=attributes["signing_time"],
+            signing_time=said_at or attributes["signing_time"],
             algorithm=algorithm,
             signature=signer["signature"].native,
             time_stamp=_token(signer["unsigned_attrs"]),
@@ -147,16 +151,17 @@ def _token(attributes: Any) -> bytes | None:
     return token
 
 
-def _signed_attributes(digest: bytes, certificate: bytes, at: datetime) -> cms.CMSAttributes:
+def _signed_attributes(digest: bytes, certificate: bytes, at: datetime | None) -> cms.CMSAttributes:
     named = tsp.ESSCertIDv2({"cert_hash": _digest(certificate)})
-    return cms.CMSAttributes(
-        [
-            {"type": "content_type", "values": ["data"]},
-            {"type": "message_digest", "values": [digest]},
-            {"type": "signing_time", "values": [cms.Time({"utc_time": at.replace(microsecond=0)})]},
-            {"type": "signing_certificate_v2", "values": [tsp.SigningCertificateV2({"certs": [named]})]},
-        ]
-    )
+    attributes: list[dict[str, Any]] = [
+        {"type": "content_type", "values": ["data"]},
+        {"type": "message_digest", "values": [digest]},
+        {"type": "signing_certificate_v2", "values": [tsp.SigningCertificateV2({"certs": [named]})]},
+    ]
+    if at is not None:
+        claimed = cms.Time({"utc_time": at.replace(microsecond=0)})
+        attributes.insert(2, {"type": "signing_time", "values": [claimed]})
+    return cms.CMSAttributes(attributes)
 
 
 def _assembled(

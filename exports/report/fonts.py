@@ -53,13 +53,6 @@ def sans_characters() -> frozenset[str]:
     return _characters(font_file(SANS))
 
 
-@cache
-def mono_advance() -> float:
-    """Return the width of a column of the fixed pitch, in units of the font size."""
-    with TTFont(font_file(MONO), lazy=True) as font:
-        return float(font["hmtx"]["zero"][0] / font["head"].unitsPerEm)
-
-
 def _characters(file: Path) -> frozenset[str]:
     with TTFont(file, lazy=True) as font:
         return frozenset(map(chr, font.getBestCmap()))

@@ -9,9 +9,8 @@ import segno
 
 from exports.report import charts
 from exports.report.cells import ALARMING, NOTHING, VERDICT_WORDS
-from exports.report.fonts import mono_advance
+from exports.report.columns import COLUMNS, GAP, MONO_ADVANCE, ROW_FONT
 from exports.report.markup import Markup, fill, joined, text
-from exports.report.rows import COLUMNS, GAP, ROW_FONT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -173,7 +172,7 @@ def _code(claim: Claim, verify_address: str) -> Markup:
 
 
 def _widths() -> Markup:
-    column = mono_advance() * ROW_FONT
+    column = MONO_ADVANCE * ROW_FONT
     return joined(
         Markup(f".page .w{number} {{ width: {each.width * column:.3f}pt; margin-right: {GAP * column:.3f}pt }}\n")
         for number, each in enumerate(COLUMNS)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exports.report.columns import ROW_LINE
 from exports.report.markup import Markup
-from exports.report.rows import ROW_LINE, titles
+from exports.report.rows import titles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

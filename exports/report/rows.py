@@ -13,36 +13,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from exports.report.cells import ALARMING, DOUBTFUL, Printed
+from exports.report.columns import COLUMNS, GAP, ROW_LINE, SMALL_LINE
 from exports.report.markup import Markup, escaped
 from exports.report.visible import columns, is_fixed_pitch, visible
 
-ROW_FONT, ROW_LINE = 6.6, 9.0  # points
-SMALL_FONT, SMALL_LINE = 5.8, 7.6
 PADDING = 4.0  # above and below an entry, together
-GAP = 2
 INDENT = 10  # columns of the row font that the small lines are moved in
 MOST_CELL_LINES = 12
 MOST_SMALL_LINES = 4  # of facts, of the remark and of the data, each
 SMALL_WIDTH = 133
 
 
-class Column(NamedTuple):
-    """A column of the table: its two titles and its width in characters."""
-
-    title: str
-    second_title: str
-    width: int
-
-
-COLUMNS = (
-    Column("Leaf", "", 8),
-    Column("Occurred", "UTC", 15),
-    Column("Type", "Action", 25),
-    Column("Actor", "Address", 26),
-    Column("Target", "Source", 24),
-    Column("Outcome", "Severity", 8),
-    Column("Verdict", "", 9),
-)
 _LONGEST_WORD = 40
 _LINE_BREAK = "\n"
 _BREAKS = frozenset(" /:.,;@-_&=?|\\+")

@@ -13,7 +13,7 @@ from exports import container, names, proofs, render_csv, render_json, render_nd
 from exports.errors import BadManifestError, ExportError
 from exports.manifest import CLAIM_FORMAT, MANIFEST_FORMAT, Claim, Manifest
 from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
-from exports.verifier.packed import check_report
+from exports.verifier.packed import MAX_REPORT, check_report
 from exports.verifier.report import Name
 from signing import checkpoint
 from signing.errors import BadCheckpointError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _START = 4096
 _MAX_SMALL = container.MAX_SMALL_FILE
-_MAX_REPORT = 512 * 1024 * 1024
 _STARTS = {
     render_json.NAME: render_json.header(),
     render_ndjson.NAME: b'{"record',
@@ -73,7 +72,7 @@ class Loose:
 
     def read(self, name: str) -> bytes:
         """Return a small file. Raises UnknownFileError if it is not."""
-        limit = _MAX_REPORT if name == names.REPORT else _MAX_SMALL
+        limit = MAX_REPORT if name == names.REPORT else _MAX_SMALL
         if self.size(name) > limit:
             raise UnknownFileError(f"{name} is larger than {limit:,} bytes")
         return b"".join(self.pieces(name))

@@ -10,7 +10,6 @@ A step that fails does not stop the others, except the first: nothing is read ou
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import import_module
 from typing import IO, TYPE_CHECKING
@@ -19,8 +18,9 @@ from exports import container, names, proofs
 from exports.errors import BadContainerError
 from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
 from exports.verifier.report import Name
-from signing import certificates, cms, time_stamps
-from signing.errors import BadCertificateError, BadCmsError, BadTimeStampError
+from exports.verifier.signers import check_signer
+from signing import certificates, cms
+from signing.errors import BadCertificateError, BadCmsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from exports.verifier.report import Report
     from signing.cms import Signature
 
+MAX_REPORT = 512 * 1024 * 1024
 NEEDED = (names.MANIFEST, names.CHECKPOINT, proofs.NAME, names.SIGNER, names.ISSUERS)
 
 
@@ -82,7 +83,10 @@ def _check_all(opened: Container, report: Report, pins: Pins) -> None:
         _check_listing(opened, report, manifest)  # 7
     check_contents(InContainer(opened), report, pins, claim)  # 8
     if names.REPORT in opened.files:
-        check_report(opened.read(names.REPORT), report, pins, claim)
+        if opened.size(names.REPORT) > MAX_REPORT:
+            report.wrong(Name.PDF, f"it is larger than {MAX_REPORT:,} bytes")
+        else:
+            check_report(b"".join(opened.pieces(names.REPORT)), report, pins, claim)
     elif claim is not None and claim.entries and not any(name in opened.files for name in ROW_FILES):
         report.wrong(Name.RECORDS, "there are neither rows nor a report in it")
 
@@ -107,73 +111,17 @@ def _check_signature(opened: Container, report: Report, pins: Pins, claim: Claim
     said = certificates.facts(found.certificate)
     text = f"{said.subject} signed the list of files, at {found.signing_time:%Y-%m-%d %H:%M:%S} UTC by his own clock"
     report.ok(Name.SIGNATURE, text)
-    stamped_at = _check_time_stamp(report, pins, found, claim)  # 6
-    _check_certificate(opened, report, found, claim, stamped_at)  # 4
-    if pins.holds_one_of([found.certificate, *found.chain]):  # 5
-        report.ok(Name.SIGNER, f"pinned: {said.subject}, certified by {said.issuer}")
-    else:
-        root = certificates.fingerprint([found.certificate, *found.chain][-1])
-        report.cannot_tell(
-            Name.SIGNER, f"intact, signer unknown: {said.subject}; the root above is SHA-256 {root} (--trust)"
-        )
-
-
-def _check_certificate(
-    opened: Container, report: Report, found: Signature, claim: Claim | None, stamped_at: datetime | None
-) -> None:
     try:
-        said = certificates.require_signer_profile(found.certificate)
-        certificates.require_validity([found.certificate, *found.chain], stamped_at or found.signing_time)
         _require_same_files(opened, found)
     except BadCertificateError as error:
         report.wrong(Name.CERTIFICATE, str(error))
-        return
-    fingerprint = certificates.fingerprint(found.certificate)
-    if claim is not None and fingerprint != claim.signer_certificate_sha256:
-        report.wrong(Name.CERTIFICATE, "the export is signed with another certificate than its manifest names")
-    elif stamped_at is None and datetime.now(UTC) > said.not_after:
-        report.cannot_tell(
-            Name.CERTIFICATE, f"it expired on {said.not_after:%Y-%m-%d}, and no time stamp says that it signed before"
-        )
-    else:
-        when = "when the time stamp was made" if stamped_at else "at the time that the signer claims"
-        report.ok(Name.CERTIFICATE, f"SHA-256 {fingerprint}; of the right kind, and valid {when}")
-    report.note(Name.CERTIFICATE, "whether it was revoked is not in the file: ask the operator for revocations")
+    check_signer(found, report, pins, claim)  # 4, 5, 6
 
 
 def _require_same_files(opened: Container, found: Signature) -> None:
     for name, expected in ((names.SIGNER, [found.certificate]), (names.ISSUERS, list(found.chain))):
         if name in opened.files and certificates.read(opened.read(name)) != expected:
             raise BadCertificateError(f"{name} is not what signed the export")
-
-
-def _check_time_stamp(report: Report, pins: Pins, found: Signature, claim: Claim | None) -> datetime | None:
-    """Return the time of the time stamp if a pinned authority says it."""
-    claimed = None if claim is None else claim.time_stamp_authority
-    if found.time_stamp is None:
-        if claimed is not None:
-            report.wrong(Name.TIME_STAMP, f"the manifest says that {claimed} was asked, and there is no time stamp")
-        else:
-            report.note(Name.TIME_STAMP, "none, and the export says so: when it was signed is the signer's word")
-        return None
-    try:
-        stamp = time_stamps.verify(found.time_stamp, sha256(found.signature).digest())
-    except BadTimeStampError as error:
-        report.wrong(Name.TIME_STAMP, str(error))
-        return None
-    subject = certificates.facts(stamp.certificate).subject
-    if claim is not None and claimed is None:
-        report.wrong(Name.TIME_STAMP, "there is one, and the manifest says that none was asked for")
-        return None
-    if not pins.holds_one_of([stamp.certificate, *stamp.chain]):
-        text = f"{subject} says {stamp.at:%Y-%m-%d %H:%M:%S} UTC; that authority is not pinned (--trust tsa.pem)"
-        report.cannot_tell(Name.TIME_STAMP, text)
-        return None
-    report.ok(
-        Name.TIME_STAMP,
-        f"{subject}, which is pinned, says that the signature existed at {stamp.at:%Y-%m-%d %H:%M:%S} UTC",
-    )
-    return stamp.at
 
 
 def _check_listing(opened: Container, report: Report, manifest: Manifest) -> None:

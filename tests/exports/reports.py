@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from exports import render_ndjson
 from exports.manifest import Claim
+from exports.pades import sign_pdf
 from exports.render_pdf import render_pdf
 
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exports.rows import ExportedEntry
+    from signing.certificates import Certified
+    from signing.cms import TimeStamper
 
+AT = datetime(2026, 11, 23, 5, 41, 7, tzinfo=UTC)
 ADDRESS = "https://audit.example.org/verify"
 
 
@@ -59,3 +64,19 @@ def pages_text(pdf: Path) -> list[str]:
     """Return the text of each page as poppler reads it."""
     done = subprocess.run(["pdftotext", "-layout", str(pdf), "-"], capture_output=True, check=True, text=True)
     return done.stdout.split("\f")[:-1]
+
+
+def signed_report(
+    entries: Sequence[ExportedEntry],
+    directory: Path,
+    signer: Certified,
+    *,
+    time_stamp: TimeStamper | None = None,
+    **changes: Any,
+) -> Path:
+    """Render and sign a report and return its file. `changes` are members of the claim."""
+    said = {"signer_certificate_sha256": signer.fingerprint} | changes
+    unsigned = report(entries, directory / "unsigned.pdf", **said)
+    to = directory / "report.pdf"
+    sign_pdf(unsigned, signer, name="Ada Lovelace", reason="quarterly review", at=AT, to=to, time_stamp=time_stamp)
+    return to
