@@ -22,6 +22,7 @@ def test_a_ledger_of_1000_real_events_is_valid(attacked: Attacked) -> None:
         "keys": [],
         "activity": [],
         "meta": [],
+        "meta-summaries": [],
     }
     activity = found.reports["activity"]
     assert activity["size"] == attacked.recorded.size == 1006
