@@ -69,7 +69,7 @@ class Examiner:
         seen = Examined(
             leaves=[(entry.leaf_index, leaf_hash(entry.record), entry.verdict not in SOUND) for entry in entries],
             records=b"".join([entry.record + b"\n" for entry in entries]),
-            rendered={name: _RENDERERS[name](entries) for name in (self._source, *self._others)},
+            rendered={name: _rendered(name, entries) for name in (self._source, *self._others)},
             verdicts=Counter(str(entry.verdict) for entry in entries),
         )
         for entry in entries:
@@ -124,6 +124,14 @@ _RENDERERS = {
     render_ndjson.NAME: render_ndjson.rows,
     render_json.NAME: render_json.rows,
 }
+
+
+def _rendered(name: str, entries: list[ExportedEntry]) -> bytes:
+    try:
+        return _RENDERERS[name](entries)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # What is exported as right is taken apart without a look; only a forged row does not come apart.
+        raise BadRowError("a record that is exported as right is not one of an entry") from error
 
 
 def _data_fault(entry: ExportedEntry, start: int) -> str | None:

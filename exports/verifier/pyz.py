@@ -1,0 +1,41 @@
+"""`./auditlog verifier`: the verification tool as one file, auditlog-verify.pyz, that Python runs as it is.
+
+It holds the modules that the tool really imports, ours alone; `cryptography` and `asn1crypto` (and `pyhanko` for a PDF)
+are installed where it runs. The same code gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+OURS = ("exports", "signing")
+_ROOT = Path(__file__).resolve().parents[2]
+_MAIN = b"import sys\n\nfrom exports.verifier.__main__ import main\n\nsys.exit(main())\n"
+
+
+def build(target: Path) -> list[str]:
+    """Write the tool and return the names of the modules in it."""
+    for name in ("exports.verifier.__main__", "exports.verifier.pdf"):
+        import_module(name)
+    paths = {
+        Path(module.__file__)
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in OURS and module.__file__ and not name.endswith(".pyz")
+    }
+    names = sorted(str(path.relative_to(_ROOT)) for path in paths)
+    with target.open("wb") as out:
+        out.write(b"#!/usr/bin/env python3\n")
+        with ZipFile(out, "w") as archive:
+            for name in names:
+                archive.writestr(ZipInfo(name), (_ROOT / name).read_bytes())
+            archive.writestr(ZipInfo("__main__.py"), _MAIN)
+    return names
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "auditlog-verify.pyz")
+    build(target)
+    sys.stdout.write(f"{target}\n")

@@ -1,0 +1,233 @@
+"""The verification tool: what is right is said to be right, and every change is refused, each with its reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exports import names, proofs
+from exports.verifier.__main__ import main
+from exports.verifier.files import check_files
+from exports.verifier.pins import Pins, add_pins
+from signing import certificates
+from signing.merkle import leaf_hash
+from signing.verdicts import Verdict
+from tests.exports.exported import Tree
+from tests.exports.exporting import Export, ada, checkpoint_key, members, note, packed
+from tests.signing.issued import authority, person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exports.verifier.report import Report
+
+EXPORT = Export()
+Contents = dict[str, tuple[str, bytes]]
+
+
+def pins() -> Pins:
+    pinned = Pins({certificates.fingerprint(ada().chain[0])}, [checkpoint_key()])
+    add_pins(pinned, EXPORT.contents()[names.JWKS][1], "jwks.json")
+    return pinned
+
+
+def checked(raw: bytes, pinned: Pins | None = None) -> Report:
+    (report,) = check_files([(io.BytesIO(raw), "export.asice")], pins() if pinned is None else pinned)
+    return report
+
+
+def loose(*files: bytes) -> Report:
+    (report,) = check_files([(io.BytesIO(one), "file") for one in files], pins())
+    return report
+
+
+def resigned(contents: Contents, export: Export = EXPORT, **claim: Any) -> bytes:
+    """Return a container of other contents, which the insider signs with the right key."""
+    return packed(members(contents, export.claim(**claim)), export.signer)
+
+
+def changed(name: str, change: Callable[[bytes], bytes]) -> Contents:
+    contents = EXPORT.contents()
+    return contents | {name: (contents[name][0], change(contents[name][1]))}
+
+
+def without(name: str) -> Contents:
+    return {one: content for one, content in EXPORT.contents().items() if one != name}
+
+
+def test_an_export_is_right_and_known_with_its_pins() -> None:
+    report = checked(EXPORT.container())
+    assert report.exit_code == 0, report.table()
+
+
+def test_without_pins_it_is_intact_and_the_signer_unknown() -> None:
+    report = checked(EXPORT.container(), Pins())
+    assert report.exit_code == 2
+    assert "intact, signer unknown" in report.table()
+
+
+def test_an_entry_that_was_tampered_with_goes_out_marked_and_is_seen() -> None:
+    tree = Tree.of(EXPORT.ledger)
+    ledger = list(EXPORT.ledger)
+    ledger[4] = ledger[4]._replace(record=b'{"changed":1}', verdict=Verdict.TAMPERED, reason="not the leaf")
+    report = checked(replace(EXPORT, ledger=tuple(ledger), tree=tree).container())
+    assert report.exit_code == 2
+    assert "1 entries did not verify: 1 tampered" in report.table()
+    silent = list(EXPORT.ledger)
+    silent[4] = silent[5]._replace(leaf_index=4)
+    report = checked(replace(EXPORT, ledger=tuple(silent), tree=tree).container())
+    assert report.exit_code == 1
+    assert "it is not marked" in report.table()
+
+
+@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_flipped_byte_of_a_container_is_refused(step: int) -> None:
+    raw, pinned, generator = EXPORT.container(), pins(), random.Random(11)
+    for place in range(0, len(raw), step):
+        flipped = bytearray(raw)
+        flipped[place] ^= 1 << generator.randrange(8)
+        assert checked(bytes(flipped), pinned).exit_code == 1, place
+
+
+@pytest.mark.parametrize("name", ["entries.csv", "entries.ndjson", "entries.json", names.MANIFEST])
+@pytest.mark.parametrize("step", [97, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_flipped_byte_of_a_file_in_its_container_is_refused(name: str, step: int) -> None:
+    whole, pinned, generator = EXPORT.container(), pins(), random.Random(12)
+    raw = next(b"".join(member.read()) for member in EXPORT.members() if member.name == name)
+    for place in range(0, len(raw), step):
+        flipped = bytearray(raw)
+        flipped[place] ^= 1 << generator.randrange(8)
+        assert checked(whole.replace(raw, bytes(flipped), 1), pinned).exit_code == 1, place
+
+
+@pytest.mark.parametrize(
+    ("contents", "claim", "reason"),
+    [
+        (
+            lambda: changed("entries.ndjson", lambda raw: raw.split(b"\n", 1)[1]),
+            {},
+            "not one that the proof has|data has",
+        ),
+        (
+            lambda: changed("entries.ndjson", lambda raw: raw + raw.splitlines(keepends=True)[-1]),
+            {},
+            "not in the order",
+        ),
+        (
+            lambda: changed("entries.ndjson", lambda raw: b"".join(raw.splitlines(keepends=True)[::-1])),
+            {},
+            "not in the order",
+        ),
+        (
+            lambda: changed("entries.ndjson", lambda raw: raw.replace(b"user-4", b"user-5")),
+            {},
+            "signature is not that|root",
+        ),
+        (lambda: changed("entries.csv", lambda raw: raw.replace(b"user-4", b"user-5")), {}, "entries.csv does not say"),
+        (
+            lambda: changed("entries.json", lambda raw: raw.replace(b"user-4", b"user-5")),
+            {},
+            "entries.json does not say",
+        ),
+        (lambda: without(proofs.NAME), {}, "are missing: proofs/entries.multiproof"),
+        (lambda: without(names.CHECKPOINT), {}, "are missing: checkpoint"),
+        (lambda: changed(proofs.NAME, lambda raw: raw[:-4]), {}, "cut off"),
+        (
+            lambda: changed(names.CHECKPOINT, lambda _: note(EXPORT.real_tree, 9).encode()),
+            {},
+            "not the one that the manifest",
+        ),
+        (EXPORT.contents, {"filters": {"actor": "eve"}, "export_id": "x"}, "entries.json does not say"),
+        (EXPORT.contents, {"dataset_digest": "00" * 32}, "another dataset digest"),
+        (EXPORT.contents, {"complete_range": (3, 9), "withheld": 2}, "another ledger, size or range"),
+        (EXPORT.contents, {"time_stamp_authority": "https://tsa.example"}, "there is no time stamp"),
+        (lambda: changed(names.SIGNER, lambda _: certificates.to_pem(ada().chain)), {}, "not what signed the export"),
+    ],
+)
+def test_what_an_insider_changes_and_signs_again_is_refused(
+    contents: Callable[[], Contents], claim: dict[str, Any], reason: str
+) -> None:
+    report = checked(resigned(contents(), **claim))
+    assert report.exit_code == 1
+    assert any(part in report.table() for part in reason.split("|")), report.table()
+
+
+def test_another_signer_is_refused() -> None:
+    eve = person(authority(), "Ada Lovelace")
+    report = checked(packed(EXPORT.members(), eve))
+    assert report.exit_code == 1
+    assert "is not what signed the export" in report.table()
+    contents = EXPORT.contents() | {
+        names.SIGNER: ("application/x-pem-file", certificates.to_pem([eve.certificate])),
+        names.ISSUERS: ("application/x-pem-file", certificates.to_pem(eve.chain)),
+    }
+    report = checked(packed(members(contents, EXPORT.claim()), eve))
+    assert "another certificate than its manifest names" in report.table()
+    forged = checked(Export(signer=eve).container())
+    assert forged.exit_code == 2
+    assert "signer unknown" in forged.table()
+
+
+def test_a_ledger_that_was_made_up_is_refused() -> None:
+    made_up = Export(ledger=tuple(one._replace(signature=None) for one in EXPORT.ledger))
+    report = checked(made_up.container())
+    assert report.exit_code == 1
+    assert "its signature is gone" in report.table()
+    assert leaf_hash(EXPORT.ledger[0].record)
+
+
+def test_loose_files_are_checked_as_far_as_they_go() -> None:
+    files = {member.name: b"".join(member.read()) for member in EXPORT.members()}
+    alone = loose(files["entries.csv"])
+    assert alone.exit_code == 2
+    assert "not checked" in alone.table()
+    together = loose(
+        *(files[name] for name in ("entries.csv", "entries.ndjson", names.MANIFEST, proofs.NAME, "checkpoint"))
+    )
+    assert together.exit_code == 2, together.table()
+    wrong = loose(files["entries.csv"].replace(b"user-4", b"user-5"), files[names.MANIFEST])
+    assert wrong.exit_code == 1
+    assert loose(b"junk").exit_code == 1
+
+
+def test_the_command_says_it_in_words_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "export.asice"
+    file.write_bytes(EXPORT.container())
+    assert main([str(file)]) == 2
+    assert "signer unknown" in capsys.readouterr().out
+    (tmp_path / "ca.pem").write_bytes(certificates.to_pem(ada().chain))
+    (tmp_path / "trust.vkeys").write_text(checkpoint_key().vkey)
+    (tmp_path / "jwks.json").write_bytes(EXPORT.contents()[names.JWKS][1])
+    trust = [word for name in ("ca.pem", "trust.vkeys", "jwks.json") for word in ("--trust", str(tmp_path / name))]
+    assert main(["--json", *trust, str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["reports"][0]["outcome"] == "valid"
+    assert main(["--trust", "nothing", str(file)]) == 2
+    assert "nothing: no fingerprint" in capsys.readouterr().err
+
+
+GUARD = """
+import socket, sys
+def refuse(*a, **k): raise SystemExit("the network was used")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from exports.verifier.__main__ import main
+code = main(sys.argv[1:])
+strangers = {"django", "celery", "redis", "psycopg", "orjson"}
+assert not [name for name in sys.modules if name.partition(".")[0] in strangers]
+sys.exit(code)
+"""
+
+
+def test_it_needs_neither_django_nor_network(tmp_path: Path) -> None:
+    (tmp_path / "export.asice").write_bytes(EXPORT.container())
+    command = [sys.executable, "-c", GUARD, str(tmp_path / "export.asice")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 2, done.stderr
+    assert "signer unknown" in done.stdout
