@@ -12,7 +12,7 @@ refused for what another one sent.
 from __future__ import annotations
 
 from collections import deque
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -25,14 +25,19 @@ MAX_BATCH = 256
 
 
 class _Waiting(Generic[Item]):
-    """An item on its way; once it is `done`, `error` says whether it failed."""
+    """An item on its way. Once it is `done`, `error` says whether it failed; its turn before that is to write."""
 
-    __slots__ = ("done", "error", "item")
+    __slots__ = ("done", "error", "item", "turn")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.done = False
         self.error: Exception | None = None
+        self.turn = Event()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Say that it is written, or why not."""
+        self.error, self.done = error, True
 
 
 class GroupCommit(Generic[Item, Said]):
@@ -49,32 +54,50 @@ class GroupCommit(Generic[Item, Said]):
         self._after = after
         self._is_one_items_fault = is_one_items_fault
         self._queue: deque[_Waiting[Item]] = deque()
-        self._writing = Lock()
+        self._lock = Lock()  # of the queue, never held while anything is written
+        self._is_writing = False
 
     def add(self, item: Item) -> None:
         """Return when the item is written. Raises what its writing raised."""
         mine: _Waiting[Item] = _Waiting(item)
-        self._queue.append(mine)
-        written: list[Said] = []
-        with self._writing:
-            # Whoever held the lock before may have written ours; if not, ours is in the queue and we write it.
-            while not mine.done:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-                written += self._write_batch(batch)
-        if written:
-            self._after(written[-1], bool(self._queue))
+        with self._lock:
+            self._queue.append(mine)
+            leads, self._is_writing = not self._is_writing, True
+        if not leads:
+            mine.turn.wait()
+        if not mine.done:
+            written = self._lead()
+            if written:
+                self._after(written[-1], bool(self._queue))
         if mine.error is not None:
             raise mine.error
 
+    def _lead(self) -> list[Said]:
+        """Write the batch that waits, give the next one its leader, and let those go that are written."""
+        with self._lock:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+        try:
+            return self._write_batch(batch)
+        finally:
+            for waiting in batch:
+                if not waiting.done:  # something like an interrupt came: nobody waits for ever
+                    waiting.end(RuntimeError("the writing was interrupted"))
+            with self._lock:
+                self._is_writing = bool(self._queue)
+                if self._queue:
+                    self._queue[0].turn.set()
+            for waiting in batch:
+                waiting.turn.set()
+
     def _write_batch(self, batch: list[_Waiting[Item]]) -> list[Said]:
         try:
-            said = [self._write([waiting.item for waiting in batch])]
+            said = self._write([waiting.item for waiting in batch])
         except Exception as error:  # noqa: BLE001 each waiting thread raises it
             if len(batch) > 1 and self._is_one_items_fault(error):
                 return [each for waiting in batch for each in self._write_batch([waiting])]
             for waiting in batch:
-                waiting.error = error
-            said = []
+                waiting.end(error)
+            return []
         for waiting in batch:
-            waiting.done = True
-        return said
+            waiting.end()
+        return [said]

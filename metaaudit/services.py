@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 META_LEDGER = "meta"
 SUMMARY_LEDGER = "meta-summaries"
 _LONGEST_UNSIGNED = 0.25  # seconds; verification waits one for the writers that are just signing
+_ROUNDS = 8  # that one thread signs for others before it goes on with its own request
 _LOG = logging.getLogger(__name__)
 
 
@@ -72,11 +74,35 @@ def _write(drafts: Sequence[Draft]) -> Appended:
 
 
 def _sign_batch(appended: Appended, is_awaited: bool) -> None:  # noqa: FBT001 as groups.py calls it
-    global _signed_at  # noqa: PLW0603 one for the process
+    """Sign where the ledger stands, one thread at a time: whoever signs takes what came meanwhile along."""
+    global _due  # noqa: PLW0603 one for the process
+    with _DUE_LOCK:
+        if _due is None or _due.size < appended.frontier.size:
+            _due = appended.frontier
     if is_awaited and time.monotonic() - _signed_at < _LONGEST_UNSIGNED:
         return
-    _signed_at = time.monotonic()
-    _sign(ledger_named(META_LEDGER), appended.frontier)
+    for _ in range(_ROUNDS):
+        if not _SIGNING.acquire(blocking=False):
+            return
+        try:
+            _sign_due()
+        finally:
+            _SIGNING.release()
+        if not _is_due():
+            return
+
+
+def _is_due() -> bool:
+    return _due is not None
+
+
+def _sign_due() -> None:
+    global _due, _signed_at  # noqa: PLW0603 as above
+    with _DUE_LOCK:
+        frontier, _due = _due, None
+    if frontier is not None:
+        _signed_at = time.monotonic()
+        _sign(ledger_named(META_LEDGER), frontier)
 
 
 def _sign(ledger: Ledger, frontier: Frontier) -> None:
@@ -94,5 +120,7 @@ def _is_one_records_fault(error: Exception) -> bool:
     return isinstance(error, DataError | IntegrityError)
 
 
+_DUE_LOCK, _SIGNING = Lock(), Lock()
+_due: Frontier | None = None  # the newest head of `meta` that no thread of this process has signed yet
 _signed_at = 0.0
 _COMMIT: GroupCommit[Draft, Appended] = GroupCommit(_write, _sign_batch, _is_one_records_fault)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from statistics import median
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -169,11 +170,14 @@ def _page_seconds(pages: int) -> float:
 def _group(database: Database, *, seconds: float) -> float:
     """Record from 16 threads for a while, with slow commits, and return records a second."""
     database.owner().execute(_SLOW_COMMIT)
-    until = time.perf_counter() + seconds
+    together = Barrier(_WRITERS)
 
     def write(_: int) -> int:
         number = 0
         try:
+            services.record(access=_ACCESS)  # opens the connection
+            together.wait()
+            until = time.perf_counter() + seconds
             while time.perf_counter() < until:
                 services.record(access=_ACCESS)
                 number += 1
