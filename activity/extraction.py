@@ -148,10 +148,11 @@ class Extraction:
     def _versions(self) -> str:
         """Return the query of the versions that stood there and fit the search; _parameters has its values."""
         where = " AND ".join(["ledger_id = %s", "leaf_index >= %s", "leaf_index < %s", *self._conditions])
+        archived = where.replace("locked = %s", "NOT %s::boolean")  # what is locked is not superseded
         return (
             # Each in its order already, as its index has it: merging them is less than sorting whole records.
             f"(SELECT {', '.join(COLUMNS)} FROM public.activity_logs WHERE {where} ORDER BY leaf_index) UNION ALL "  # noqa: S608 our own names
-            f"(SELECT {', '.join(ARCHIVED)} FROM public.activity_revisions version WHERE {where} AND {_STOOD} "
+            f"(SELECT {', '.join(ARCHIVED)} FROM public.activity_revisions version WHERE {archived} AND {_STOOD} "
             "ORDER BY leaf_index)"
         )
 

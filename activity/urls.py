@@ -3,7 +3,6 @@
 from django.urls import path
 
 from activity.api.reading import LogEntry, LogEntryProof, Logs, LogTypes
-from activity.api.verifying import Verify
 from activity.api.writing import WriteLogsBulk
 from activity.views import logs
 
@@ -13,7 +12,6 @@ urlpatterns = [
     path("logs/<uuid:entry_id>", LogEntry.as_view()),
     path("logs/<uuid:entry_id>/proof", LogEntryProof.as_view()),
     path("log-types", LogTypes.as_view()),
-    path("verify", Verify.as_view()),
 ]
 
 pages = [

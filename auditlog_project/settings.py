@@ -279,6 +279,13 @@ AUDITLOG_EXPORT_QUOTA_BYTES = env.int("AUDITLOG_EXPORT_QUOTA_BYTES", default=20 
 AUDITLOG_EXPORTS_AT_ONCE = env.int("AUDITLOG_EXPORTS_AT_ONCE", default=3)  # under way for one person
 AUDITLOG_EXPORT_WORKERS = env.int("AUDITLOG_EXPORT_WORKERS", default=2)  # tasks that make one large export
 AUDITLOG_TSA_URL = env.str("AUDITLOG_TSA_URL", default="")
+# Largest upload, to be verified or as a certificate, in bytes; larger exports are verified offline.
+AUDITLOG_UPLOAD_MAX_BYTES = env.int("AUDITLOG_UPLOAD_MAX_BYTES", default=100 * 1024**2)
+FILE_UPLOAD_HANDLERS = [
+    "exports.uploads.BoundedUpload",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 # Where browsers find this server, for links in e-mails and reports; "": they have none.
 AUDITLOG_PUBLIC_URL = env.str("AUDITLOG_PUBLIC_URL", default="")
 # What apps above activity show beside an entry on its page: functions that take request and entry and return an

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,6 +33,7 @@ from exports.downloads import Download, open_download
 from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
 from exports.making import PART_LEAVES, make_part
 from exports.models import Export, ExportPart
+from signing.authorities import time_stamp
 from signing.errors import BadCheckpointError, LedgerNotFoundError, SigningError
 from signing.ledger import sign_checkpoint
 from signing.queries import export_signer, ledger_named
@@ -244,7 +246,8 @@ def _finish(export_id: UUID) -> None:
         at = datetime.now(UTC)
         signer = export_signer(export.ordered_by, at=at)
         with TemporaryDirectory(prefix="auditlog-export-") as directory:
-            assembled = assemble(export, parts, signer, directory=Path(directory), at=at)
+            stamp = partial(time_stamp, settings.AUDITLOG_TSA_URL) if settings.AUDITLOG_TSA_URL else None
+            assembled = assemble(export, parts, signer, directory=Path(directory), at=at, time_stamp=stamp)
             size = assembled.path.stat().st_size
             name = files.store(f"{export.pk}/{assembled.path.name}", assembled.path)
         claim = assembled.claim

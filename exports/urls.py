@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from exports.api import verifying
 from exports.api import views as api
 from exports.views import keys, orders, verify
 
@@ -10,6 +11,7 @@ urlpatterns = [
     path("exports/<uuid:export_id>", api.OneExport.as_view()),
     path("exports/<uuid:export_id>/download", api.TakeFile.as_view()),
     path("exports/<uuid:export_id>/cancel", api.Cancel.as_view()),
+    path("verify", verifying.Verify.as_view()),
 ]
 
 pages = [

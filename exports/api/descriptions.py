@@ -6,8 +6,9 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from activity.api import descriptions as activity
 from activity.api.descriptions import JSON
-from activity.api.shapes import HASH, LEDGER, MOMENT, Shape, list_of, nullable, object_of, said
+from activity.api.shapes import EVIDENCE, HASH, JUDGEMENT, LEDGER, MOMENT, Shape, list_of, nullable, object_of, said
 from exports.downloads import CONTAINER_TYPE
 from exports.models import Export
 from exports.services import MAX_CASE, MAX_PURPOSE
@@ -129,4 +130,24 @@ cancel_export = extend_schema(
     parameters=[_ID],
     request=None,
     responses={200: _answer(EXPORT, "Cancelled.")},
+)
+
+_BINARY: Shape = {"type": "string", "format": "binary"}
+REPORT = object_of(
+    "ExportReport",
+    "What the verification tool says of an export.",
+    {
+        "file": _TEXT,
+        "outcome": {"type": "string", "enum": ["valid", "tampered", "cannot_tell"]},
+        "checks": list_of(
+            object_of("ExportCheck", "One check.", {"check": _TEXT, "state": _TEXT, "text": said(_TEXT, "In words.")})
+        ),
+    },
+)
+verify_evidence = extend_schema(
+    operation_id="verify_evidence",
+    summary="Verify a piece of evidence or an export, without an account",
+    tags=activity.EVIDENCE,
+    request={JSON: said(EVIDENCE, "One piece of evidence."), CONTAINER_TYPE: _BINARY, "application/pdf": _BINARY},
+    responses={200: _answer({"anyOf": [JUDGEMENT, REPORT]}, "The verdict, or of an export the checks.")},
 )

@@ -13,6 +13,7 @@ from rest_framework.exceptions import Throttled
 from activity import brought
 from activity.api.throttling import Throttle
 from activity.errors import BadEvidenceError
+from exports import judging
 from signing.errors import SigningError
 
 if TYPE_CHECKING:
@@ -46,13 +47,17 @@ class EvidenceForm(forms.Form):
         file = cleaned.get("file")
         if file is None and not cleaned.get("text", "").strip():
             raise forms.ValidationError("Choose a file, or paste a text.")
+        if file is not None and judging.is_export(_start(file)):
+            return cleaned
         if file is not None:
             if file.size > _MAX_TEXT_BYTES:
                 raise forms.ValidationError(f"The file is larger than the {_MAX_TEXT_BYTES:,} bytes that are taken.")
             try:
                 cleaned["text"] = file.read().decode()
             except UnicodeDecodeError:
-                raise forms.ValidationError("The file is no JWS, receipt, proof, checkpoint or entry.") from None
+                raise forms.ValidationError(
+                    "The file is no export, JWS, receipt, proof, checkpoint or entry."
+                ) from None
         return cleaned
 
 
@@ -72,11 +77,20 @@ class Verify(View):
         if not throttle.allow_request(cast("Any", request), cast("Any", self)):
             raise Throttled(throttle.wait())
         form = EvidenceForm(request.POST, request.FILES)
-        judgement = None
-        if form.is_valid():
+        judgement = report = None
+        if form.is_valid() and not form.cleaned_data["text"].strip():
+            file = form.cleaned_data["file"]
+            report = judging.judge_export(file, file.name)
+        elif form.is_valid():
             try:
                 judgement = brought.judge_text(form.cleaned_data["text"], record=form.cleaned_data["record"])
             except (BadEvidenceError, SigningError) as error:
                 form.add_error(None, f"This cannot be read: {error}.")
-        status = 200 if judgement else 400
-        return render(request, "exports/verify.html", {"form": form, "judgement": judgement}, status=status)
+        shown = {"form": form, "judgement": judgement, "report": report}
+        return render(request, "exports/verify.html", shown, status=200 if judgement or report else 400)
+
+
+def _start(file: Any) -> bytes:
+    raw: bytes = file.read(8)
+    file.seek(0)
+    return raw

@@ -177,6 +177,14 @@ def test_data_is_searched_as_in_the_log(olivia: User) -> None:
     assert [json.loads(row.record)["data"] for row in rows(files)] == [{"n": 7}]
 
 
+def test_every_filter_of_the_log_is_taken(olivia: User) -> None:
+    record_many(orders(4))
+    day = {"occurred_from": "2026-11-23T00:00:00Z", "occurred_to": "2026-11-24T00:00:00Z"}
+    some = ActivityLog.objects.filter(type="shop.order").latest("leaf_index")
+    asked = {"kid": str(some.key_id), "revision": "1", "locked": "false", "ip": "192.0.2.7", **day}
+    assert said(opened(made(olivia, ("csv",), **asked))).entries == 4
+
+
 def test_a_tampered_entry_goes_out_marked_and_counted(site: Database, olivia: User) -> None:
     receipts = record_many(orders(6))
     changed, replaced, gone = (receipts[at] for at in (1, 2, 4))

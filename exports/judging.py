@@ -1,0 +1,50 @@
+"""Judging exports that somebody brings, by the verification tool, believing what this installation knows of itself.
+
+Pinned are its checkpoint keys (AUDITLOG_TRUST_FILE), its entry keys, and the certificates of its people one by one, so
+that none counts whose key was stolen. Whoever does not trust this server runs the tool himself, with pins of his own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from django.conf import settings
+
+from exports.container import is_container
+from exports.verifier.files import check_files
+from exports.verifier.pins import Pins, entry_keys
+from signing import certificates, trust
+from signing.models import ExportCertificate, SigningKey
+from signing.queries import jwks
+
+if TYPE_CHECKING:
+    from exports.verifier.report import Report
+
+_PDF = b"%PDF-"
+
+
+def is_export(start: bytes) -> bool:
+    """Tell whether a file that begins with these bytes is a container or a report."""
+    return is_container(start) or start.startswith(_PDF)
+
+
+def judge_export(source: IO[bytes], name: str) -> Report:
+    """Return what can be said of a file that can be sought."""
+    (report,) = check_files([(source, name)], own_pins())
+    return report
+
+
+def own_pins() -> Pins:
+    """Return what this installation vouches for."""
+    people = ExportCertificate.objects.filter(key__purpose=SigningKey.Purpose.EXPORT)
+    known = people.exclude(key__state=SigningKey.State.COMPROMISED)
+    found = known.exclude(certificate=None).values_list("certificate", flat=True)
+    file = Path(settings.AUDITLOG_TRUST_FILE) if settings.AUDITLOG_TRUST_FILE else None
+    vkeys = file.read_text() if file is not None and file.exists() else ""
+    return Pins(
+        fingerprints={certificates.fingerprint(bytes(one)) for one in found if one is not None},
+        checkpoint_keys=list(trust.parse(vkeys)) if vkeys else [],
+        entry_keys=entry_keys(json.dumps(jwks()).encode()),
+    )

@@ -1,0 +1,64 @@
+"""Exports brought to the page: the verification tool says what is right, what is wrong and what cannot be told."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client, override_settings
+
+from activity.services import record_many
+from exports import services
+from signing import export_keys
+from signing.models import ExportCertificate
+from tests.exports.ordering import made, orders
+
+
+@pytest.fixture
+def container(olivia: User) -> bytes:
+    record_many(orders(6))
+    return b"".join(services.download(export=made(olivia), by=olivia).pieces)
+
+
+def brought(raw: bytes) -> tuple[int, str]:
+    response = Client().post("/verify/", {"file": SimpleUploadedFile("export.asice", raw)})
+    return response.status_code, response.content.decode()
+
+
+def test_an_export_of_ours_is_right(container: bytes) -> None:
+    status, page = brought(container)
+    assert status == 200
+    assert "All is right" in page
+    assert "WRONG" not in page
+
+
+def test_a_changed_one_is_not(container: bytes) -> None:
+    at = container.index(b"actor-1")
+    status, page = brought(container[:at] + b"actor-9" + container[at + 7 :])
+    assert status == 200
+    assert "do not rely on this file" in page
+
+
+def test_a_stolen_key_vouches_for_nothing(container: bytes) -> None:
+    key = ExportCertificate.objects.get(person="olivia")
+    export_keys.revoke(key_id=key.key_id, by="ada", reason="stolen", stolen=True)
+    assert "All is right" not in brought(container)[1]
+
+
+def test_what_is_too_large_is_refused_unread(container: bytes) -> None:
+    with override_settings(AUDITLOG_UPLOAD_MAX_BYTES=1_000):
+        assert brought(container)[0] == 413
+
+
+def sent(raw: bytes) -> dict[str, object]:
+    response = Client().post("/api/v1/verify", raw, content_type="application/vnd.etsi.asic-e+zip")
+    assert response.status_code == 200, response.content
+    said: dict[str, object] = response.json()
+    return said
+
+
+def test_the_api_takes_exports_too(container: bytes) -> None:
+    assert sent(container)["outcome"] == "valid"
+    assert sent(container[:-1])["outcome"] == "tampered"
+    assert sent(b"no export at all")["outcome"] != "valid"
+    with override_settings(AUDITLOG_UPLOAD_MAX_BYTES=1_000):
+        large = Client().post("/api/v1/verify", container, content_type="application/vnd.etsi.asic-e+zip")
+    assert (large.status_code, large.json()["code"]) == (413, "too-much")
