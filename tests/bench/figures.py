@@ -63,6 +63,7 @@ class Scale:
     single_http_seconds: float  # of eight clients, all rounds together
     listed_entries: int
     exported_events: int
+    report_entries: int
 
 
 FULL = Scale(
@@ -78,6 +79,7 @@ FULL = Scale(
     single_http_seconds=60.0,
     listed_entries=10_000_000,
     exported_events=1_000_000,
+    report_entries=10_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -92,6 +94,7 @@ QUICK = Scale(
     single_http_seconds=6.0,
     listed_entries=1_000_000,
     exported_events=100_000,
+    report_entries=1_000,
 )
 
 

@@ -1,6 +1,18 @@
 """Every measurement of the bench, in the order in which they are run and told."""
 
-from tests.bench import accesses, batches, exporting, ledgers, lists, pages, processes, requests, singles, verifications
+from tests.bench import (
+    accesses,
+    batches,
+    exporting,
+    ledgers,
+    lists,
+    pages,
+    processes,
+    reports,
+    requests,
+    singles,
+    verifications,
+)
 
 MEASUREMENTS = (
     batches.MEASUREMENT,
@@ -14,4 +26,5 @@ MEASUREMENTS = (
     accesses.MEASUREMENT,
     lists.MEASUREMENT,
     exporting.MEASUREMENT,
+    reports.MEASUREMENT,
 )
