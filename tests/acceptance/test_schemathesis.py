@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import schemathesis
@@ -16,12 +17,13 @@ from django.core.wsgi import get_wsgi_application
 from django.test import Client, override_settings
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from schemathesis.specs.openapi.checks import ignored_auth
+from schemathesis.specs.openapi.checks import ignored_auth, unsupported_method
 
 from activity import authority
 from activity.record import Event
 from activity.services import record
 from auditlog_project.openapi import document
+from metaaudit.record import MAX_QUERY
 from tests.clusters import EMBEDDED, Clusters
 
 CSRF_TOKEN = "x" * 32
@@ -116,7 +118,9 @@ def bounded(examples: int) -> Any:
 @schemathesis.pytest.from_fixture("systematic").parametrize()
 @bounded(4)  # type: ignore[untyped-decorator]
 def test_a_system_meets_what_the_document_says(case: Any, senders: Senders) -> None:
-    case.call_and_validate(**senders.system)
+    # An address that is too long is refused before anybody looks at the method.
+    too_long = len(urlencode(case.query or {})) > MAX_QUERY
+    case.call_and_validate(excluded_checks=[unsupported_method] if too_long else [], **senders.system)
 
 
 @pytest.mark.slow
