@@ -175,6 +175,7 @@ def _draft(entry: ActivityLog, event: Event, algorithm: str | None, *, by: str, 
         reason=reason,
         leaf_index=entry.leaf_index,
         leaf_hash=leaf_hash(bytes(entry.record)).hex(),
+        override=_running_override(entry),
     )
     claims = check(
         event,
@@ -184,6 +185,12 @@ def _draft(entry: ActivityLog, event: Event, algorithm: str | None, *, by: str, 
     draft = Draft(event, claims, entry.id.bytes, str(entry.id), entry.recorded_at, algorithm)
     draft.revision, draft.amendment = entry.revision + 1, amendment
     return draft
+
+
+def _running_override(entry: ActivityLog) -> int | None:
+    """Return the override that a locked entry is changed under; whether it really runs, the guard decides."""
+    runs = entry.override_until is not None and entry.override_until > datetime.now(UTC)
+    return entry.override_id if entry.locked and runs else None
 
 
 def _append(entry: ActivityLog, draft: Draft) -> int:

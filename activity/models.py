@@ -7,6 +7,7 @@ a time range is a range of ids.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
@@ -14,10 +15,13 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from activity.errors import EntryLockedError
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from signing.algorithms import ALGORITHMS
 from signing.errors import ImmutableRowError
 from signing.models import AppendOnlyModel, Ledger, SigningKey
+
+FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)  # an end that never comes; Python has no infinity
 
 
 class LogType(models.Model):
@@ -73,13 +77,18 @@ class EntryQuerySet(models.QuerySet["ActivityLog"]):
     """Refuses what the database would refuse, with an error that says which entry and why, before the round trip."""
 
     def update(self, **kwargs: Any) -> NoReturn:
-        """Refuse: an entry changes by an amendment alone (amending.py)."""
+        """Refuse: an entry changes by an amendment alone (amending.py). Raises EntryLockedError, ImmutableRowError."""
         del kwargs
-        raise ImmutableRowError(self.model)
+        raise self._refusal()
 
     def delete(self) -> NoReturn:
-        """Refuse: an entry goes by a removal alone (amending.py), which leaves a tombstone."""
-        raise ImmutableRowError(self.model)
+        """Refuse: an entry goes by a removal alone (amending.py), which leaves a tombstone. Raises as `update`."""
+        raise self._refusal()
+
+    def _refusal(self) -> Exception:
+        """Return the error that names the first locked entry, or says that no entry is changed so."""
+        entry = next((one for one in self.iterator() if one.locked), None)
+        return ImmutableRowError(self.model) if entry is None else entry.as_locked()
 
 
 class ActivityLog(EntryVersion):
@@ -89,7 +98,15 @@ class ActivityLog(EntryVersion):
     """
 
     id = models.UUIDField(primary_key=True)
+    # The state of its locks stands here, for the guard AL002 to read; definer functions of locking alone write it.
     locked = models.BooleanField(default=False)
+    held_by = ArrayField(models.BigIntegerField(), null=True)  # the locks
+    hold_count = models.IntegerField(db_default=0)  # legal holds among them
+    governance_until = models.DateTimeField(null=True)  # FOR_GOOD where there is no end
+    compliance_until = models.DateTimeField(null=True)
+    locks_at = models.DateTimeField(null=True)  # deadline of a retention policy, after which it is as good as locked
+    override_id = models.BigIntegerField(null=True)  # approved for this entry, until then
+    override_until = models.DateTimeField(null=True)
 
     objects = EntryQuerySet.as_manager()
 
@@ -110,6 +127,17 @@ class ActivityLog(EntryVersion):
                 | models.Q(signature__isnull=False, key__isnull=False),
                 name="signature_names_its_key",
             ),
+            models.CheckConstraint(
+                condition=models.Q(locked=True, held_by__isnull=False)
+                | models.Q(
+                    locked=False,
+                    held_by__isnull=True,
+                    hold_count=0,
+                    governance_until__isnull=True,
+                    compliance_until__isnull=True,
+                ),
+                name="locked_by_its_locks",
+            ),
         ]
         # A filter on one column walks its index in the order of ids, so that a page costs the same at any size.
         indexes: ClassVar = [
@@ -125,15 +153,29 @@ class ActivityLog(EntryVersion):
         return str(self.id)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert a new row; refuse to change one."""
+        """Insert a new row; refuse to change one. Raises EntryLockedError, ImmutableRowError."""
         if not self._state.adding:
-            raise ImmutableRowError(type(self))
+            raise self._refusal()
         super().save(*args, **{**kwargs, "force_insert": True})
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: entries stay."""
+        """Refuse: entries stay. Raises EntryLockedError, ImmutableRowError."""
         del args, kwargs
-        raise ImmutableRowError(type(self))
+        raise self._refusal()
+
+    def _refusal(self) -> Exception:
+        """Return the error that fits the row as the database has it now; the one in memory may be stale."""
+        present = type(self).objects.filter(pk=self.pk, locked=True).first()
+        return ImmutableRowError(type(self)) if present is None else present.as_locked()
+
+    def as_locked(self) -> EntryLockedError:
+        """Return the error that says that this entry is locked, by which locks, and why."""
+        if self.hold_count:
+            reason = "legal hold"
+        else:
+            mode = "compliance" if self.compliance_until else "governance"
+            reason = f"retention in mode {mode}, until {self.compliance_until or self.governance_until}"
+        return EntryLockedError(str(self.pk), self.held_by or [], reason)
 
 
 class ActivityRevision(EntryVersion):
@@ -145,6 +187,7 @@ class ActivityRevision(EntryVersion):
     entry_id = models.UUIDField()
     leaf_hash = models.BinaryField()
     superseded_at = models.DateTimeField(db_default=Now())
+    override_id = models.BigIntegerField(null=True)  # under which a locked version was superseded
     purged_by = models.UUIDField(null=True)  # the system entry that says who purged it, and why
 
     class Meta:

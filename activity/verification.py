@@ -38,7 +38,7 @@ from signing.verdicts import ALARMS, Finding, Verdict, outcome
 from signing.verification import SIGNING_SECONDS, expected_roots, stored_head, stored_tiles, stray_hashes, uncovered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from signing.algorithms import Verifier
     from signing.anchors import Anchor
@@ -293,6 +293,10 @@ class LedgerCheck:
 
 # Which check a ledger of each kind gets; an app that stores rows of another kind adds its own.
 CHECKS: dict[str, type[LedgerCheck]] = {Ledger.Kind.ACTIVITY: LedgerCheck}
+
+
+# What apps above check of a ledger of entries when its leaves are done; `whole` says that none was left out.
+FURTHER_CHECKS: list[Callable[[Ledger, bool], Iterable[Finding]]] = []
 
 
 def verify_log_types(trust: Trust) -> list[Finding]:

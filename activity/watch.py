@@ -21,7 +21,7 @@ from django.db import connection, transaction
 
 from activity import notices, queries, services
 from activity.models import OpenFinding, VerificationRun
-from activity.verification import CHECKS, LedgerCheck, Report, entries_elsewhere, verify_log_types
+from activity.verification import CHECKS, FURTHER_CHECKS, LedgerCheck, Report, entries_elsewhere, verify_log_types
 from signing import anchors, trust
 from signing.models import Ledger
 from signing.verdicts import ALARMS, Finding, Verdict
@@ -71,6 +71,9 @@ def verify(
         if ledger.name == queries.ACTIVITY_LEDGER:
             check.report.add(verify_log_types(base))
             check.report.add(entries_elsewhere())
+        if ledger.kind == Ledger.Kind.ACTIVITY:
+            for further in FURTHER_CHECKS:
+                check.report.add(further(ledger, check.report.since == 0))
         services.record_verification(check.report, started_at=started_at)
         yield check.report
 

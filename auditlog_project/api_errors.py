@@ -24,6 +24,7 @@ from rest_framework.views import set_rollback
 
 from activity import errors as activity
 from exports import errors as exports
+from locking import errors as locking
 from metaaudit import errors as metaaudit
 from signing import errors as signing
 
@@ -75,6 +76,8 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.UnsignedEntryError: (404, "entry-unsigned"),
     activity.UncoveredEntryError: (503, "no-checkpoint-yet"),
     metaaudit.NotRecordedError: (503, "not-recorded"),
+    locking.LockRefusedError: (409, "lock-refused"),
+    locking.LockNotFoundError: (404, "lock-not-found"),
     signing.LedgerNotFoundError: (404, "ledger-not-found"),
     signing.KeyNotFoundError: (404, "key-not-found"),
     signing.NoActiveKeyError: (503, "no-active-key"),
@@ -98,9 +101,11 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
 }
 SQLSTATES: dict[str, tuple[int, str]] = {
     "AL001": (409, "append-only"),
+    "AL002": (423, "entry_locked"),
     "AL003": (409, "not-in-the-ledger"),
     "AL004": (409, "ledger-refused"),
     "AL005": (409, "key-life-cycle"),
+    "AL006": (409, "lock-refused"),
     "55P03": (503, "database-busy"),  # lock_timeout
     "57014": (503, "database-busy"),  # statement_timeout
 }
@@ -148,6 +153,8 @@ MEANINGS: dict[str, str] = {
     "key-not-found": "there is no such key",
     "key-state": "the key's state does not permit this",
     "key-unavailable": "the server cannot open its signing keys; nothing was recorded, try again later",
+    "lock-not-found": "there is no such lock, override or policy, or not for you",
+    "lock-refused": "a lock, release, override or policy cannot be so; nothing was changed",
     "ledger-not-found": "there is no such ledger, or not for you",
     "ledger-refused": "the ledger does not take this",
     "length-required": "send the body with a Content-Length",

@@ -3,7 +3,8 @@
     ingest               writes events through the API with a login of its own
     reader               reads entries
     auditor              reads and exports entries, and everything by which they are judged; changes nothing
-    compliance officer   reads, exports, amends and removes entries; decides which ledgers somebody may see
+    compliance officer   reads, exports, amends, removes and locks; decides which ledgers somebody may see
+    approver             releases locks, decides and reviews overrides, sets lock policies; asks for nothing himself
     security admin       keys, log types, API keys, users; reads no entry
     auditor of auditors  reads every meta log: who looked at what; everybody else sees his own trace alone
 
@@ -22,6 +23,7 @@ AUDITOR = "auditor"
 COMPLIANCE_OFFICER = "compliance officer"
 SECURITY_ADMIN = "security admin"
 AUDITOR_OF_AUDITORS = "auditor of auditors"
+APPROVER = "approver"
 
 _READS = frozenset({"activity.view_activitylog", "activity.view_logtype", "signing.view_ledger"})
 _JUDGES = frozenset(
@@ -58,15 +60,32 @@ _ADMINISTERS = frozenset(
         "auth.change_user",
     }
 )
+_SEES_LOCKS = frozenset({"locking.view_loglock", "locking.view_lockoverride", "locking.view_lockpolicy"})
+# Makes locks and asks; what weakens one is given by somebody of the role below.
+_LOCKS = frozenset(
+    {"locking.add_loglock", "locking.change_loglock", "locking.add_lockoverride", "locking.override_hold"}
+)
+_APPROVES = frozenset(
+    {
+        "locking.release_loglock",
+        "locking.decide_lockoverride",
+        "locking.review_lockoverride",
+        "locking.add_lockpolicy",
+        "locking.change_lockpolicy",
+    }
+)
 ROLES: dict[str, frozenset[str]] = {
     INGEST: frozenset({"activity.add_activitylog"}),
     READER: _READS,
-    AUDITOR: _READS | _JUDGES | _EXPORTS | {"admin.view_logentry"},
+    AUDITOR: _READS | _JUDGES | _EXPORTS | _SEES_LOCKS | {"admin.view_logentry"},
     COMPLIANCE_OFFICER: _READS
     | _JUDGES
     | _CORRECTS
     | _EXPORTS
+    | _SEES_LOCKS
+    | _LOCKS
     | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
+    APPROVER: _READS | _SEES_LOCKS | _APPROVES,
     SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
     AUDITOR_OF_AUDITORS: frozenset({"metaaudit.view_metalog"}),
 }

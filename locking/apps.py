@@ -8,3 +8,10 @@ class LockingConfig(AppConfig):
 
     name = "locking"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have `verify` look at locks, too."""
+        from activity.verification import FURTHER_CHECKS  # noqa: PLC0415 -- it needs the loaded models
+        from locking.verification import verify_locks  # noqa: PLC0415 -- the same
+
+        FURTHER_CHECKS.append(lambda ledger, whole: verify_locks(ledger, whole=whole))

@@ -82,6 +82,10 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "export_parts": _evidence(
         "INSERT", update=("done_at", "entries", "first_entry", "last_entry", "verdicts", "files")
     ),
+    # locking: written by definer functions alone.
+    "log_locks": _READ,
+    "lock_overrides": _READ,
+    "lock_policies": _READ,
     # Django
     "auth_group": _FRAMEWORK,
     "auth_group_permissions": _FRAMEWORK,
@@ -101,6 +105,25 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "ledger_append(smallint,bytea,text[])": ("app",),
     "ledger_lock_all()": ("app",),
     "remove_entry(uuid,bigint,bytea,bytea,bytea,text)": ("app",),
+    # Making a lock, and asking; what weakens one takes a second person, and the approver's role.
+    "lock_start(smallint,text,jsonb,text,text,timestamptz,text,bigint)": ("app",),
+    "lock_apply(bigint,integer)": ("app",),
+    "lock_extend(bigint,timestamptz)": ("app",),
+    "lock_refresh(bigint,bigint,integer)": ("app",),
+    "lock_request_release(bigint,text,text)": ("app",),
+    "lock_release(bigint,text,uuid)": ("approver",),
+    "lock_expire(bigint)": ("app",),
+    "lock_lift(bigint,integer)": ("app",),
+    "override_request(text,text,text,uuid[],integer,boolean)": ("app",),
+    "override_decide(bigint,text,boolean,uuid)": ("approver",),
+    "override_end(bigint)": ("app",),
+    "override_review(bigint,text,uuid)": ("approver",),
+    "policy_set(text,smallint,boolean,jsonb,jsonb,text,integer,text,uuid)": ("approver",),
+    "policy_advance(bigint,bigint,bigint,text,text)": ("app",),
+    "policy_mark(bigint,integer)": ("app",),
+    # Only compute; the guard AL002 calls them with the rights of whoever changes an entry.
+    "lock_matches(jsonb,public.activity_logs)": ("app",),
+    "lock_deadline(jsonb,timestamptz)": ("app",),
     "checkpoint_store(smallint,bigint,bytea,text,text[])": ("app",),
     # Only reads; the guard AL003 calls it with the rights of whoever inserts.
     "ledger_leaf_hashes(smallint,bigint,integer)": ("app",),

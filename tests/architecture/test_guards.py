@@ -18,7 +18,7 @@ _ALWAYS += "WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A' AND NOT tgisinte
 def evidence() -> list[str]:
     models = [
         model
-        for label in ("signing", "activity", "exports", "metaaudit")
+        for label in ("signing", "activity", "locking", "exports", "metaaudit")
         for model in apps.get_app_config(label).get_models()
     ]
     return sorted({model._meta.db_table for model in models} - CONFIGURATION)

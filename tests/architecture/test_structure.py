@@ -9,7 +9,7 @@ import pytest
 POSITIONAL = {"event", "events", "report"}
 
 
-@pytest.mark.parametrize("app", ["activity", "metaaudit", "signing"])
+@pytest.mark.parametrize("app", ["activity", "locking", "metaaudit", "signing"])
 def test_services_take_named_arguments(app: str) -> None:
     module = importlib.import_module(f"{app}.services")
     functions = [

@@ -180,7 +180,7 @@ class Intruder:
             self("ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL", table=table, name=name)
 
 
-def amendment(leaf_index: int, /, *, next_leaf: int, record: str = "{record}", **columns: str) -> str:
+def amendment(leaf_index: int, /, *, next_leaf: int | str, record: str = "{record}", **columns: str) -> str:
     """Return statements that amend an entry as our services do, or as `record` and `columns` say instead.
 
     `record` is an SQL expression over the text of a right one, written {record}; so is each of the columns.

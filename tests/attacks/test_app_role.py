@@ -24,6 +24,9 @@ EVIDENCE = [
     "key_events",
     "activity_logs",
     "activity_revisions",
+    "log_locks",
+    "lock_overrides",
+    "lock_policies",
     "verification_runs",
 ]
 DENIED, AL001, AL003, AL004, AL005, TWICE = "42501", "AL001", "AL003", "AL004", "AL005", "23505"

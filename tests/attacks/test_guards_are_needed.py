@@ -9,14 +9,19 @@ from typing import Any
 import psycopg
 import pytest
 
+from activity.models import ActivityLog
 from activity.services import record_many
+from locking import policies, services
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
 from tests.attacks.intruder import amendment, real_events
 from tests.clusters import Clusters, Database, server_names
+from tests.locking.people import approver, officer
 
 ACTIVITY = "(SELECT id FROM ledgers WHERE name = 'activity')"
-_AMENDED = amendment(20, next_leaf=306)
+LAST_LEAF = "(SELECT h.size - 1 FROM ledger_heads h WHERE h.ledger_id = activity_logs.ledger_id)"
+_AMENDED = amendment(20, next_leaf=LAST_LEAF)
+_COLUMNS = "ledger_id, record, event_digest, type, actor, action, target, outcome, severity, source, occurred_at, recorded_at, revision"
 # (table, guard): SQLSTATE and what it stops.
 ATTACKS = {
     ("ledgers", "append_only"): ("AL001", "UPDATE ledgers SET origin = origin || 'x'"),
@@ -49,7 +54,7 @@ ATTACKS = {
         "ledger_id, leaf_index, leaf_hash, record, event_digest, type, actor, action, target, outcome, severity, source, "
         "occurred_at, recorded_at, revision) SELECT id, ledger_id, 20, sha256('\\x00'::bytea || 'x'::bytea), 'x', event_digest, "
         "type, actor, action, target, outcome, severity, source, occurred_at, recorded_at, 1 FROM activity_logs "
-        "WHERE leaf_index = 306",
+        "WHERE revision = 2",
     ),
     ("activity_logs", "in_ledger"): (
         "AL003",
@@ -57,6 +62,27 @@ ATTACKS = {
         "UPDATE forged SET id = gen_random_uuid(), leaf_index = 1000, event_id = NULL; "
         "INSERT INTO activity_logs SELECT * FROM forged",
     ),
+    ("activity_logs", "locked_by_rule"): ("AL002", amendment(21, next_leaf=LAST_LEAF)),
+    ("activity_logs", "lock_state"): (
+        "AL006",
+        "UPDATE activity_logs SET locked = false, held_by = NULL, governance_until = NULL WHERE leaf_index = 21",
+    ),
+    ("activity_logs", "born_unlocked"): (
+        "AL006",
+        f"SELECT ledger_append(ledger_id, sha256('\\x00'::bytea || record), '{{}}') FROM activity_logs WHERE leaf_index = 20; "
+        f"INSERT INTO activity_logs (id, leaf_index, locked, held_by, {_COLUMNS}) SELECT gen_random_uuid(), {LAST_LEAF}, true, "
+        f"'{{1}}', {_COLUMNS} FROM activity_logs WHERE leaf_index = 20",
+    ),
+    # The attack is to use an override without a trace; the block refuses it if there is one.
+    ("activity_logs", "override_used"): (
+        "AL001",
+        amendment(22, next_leaf=LAST_LEAF, record='replace({record}, \'"by":"eve",\', \'"by":"eve","override":1,\')')
+        + "; DO $$ BEGIN IF EXISTS (SELECT FROM lock_overrides WHERE used_count > 0) THEN "
+        "RAISE EXCEPTION USING ERRCODE = 'AL001'; END IF; END $$",
+    ),
+    ("log_locks", "stronger_only"): ("AL006", "UPDATE log_locks SET until = now() + interval '1 day'"),
+    ("lock_overrides", "forward_only"): ("AL006", "UPDATE lock_overrides SET runs_until = now() + interval '1 year'"),
+    ("lock_policies", "forward_only"): ("AL006", "DELETE FROM lock_policies"),
     ("verification_runs", "append_only"): ("AL001", "DELETE FROM verification_runs"),
     ("meta_logs", "append_only"): ("AL001", "DELETE FROM meta_logs"),
     ("meta_logs", "in_ledger"): (
@@ -77,6 +103,9 @@ TRUNCATED = {
     "key_events": "append_only_truncate",
     "activity_logs": "append_only_truncate",
     "activity_revisions": "kept_truncate",
+    "log_locks": "stronger_only_truncate",
+    "lock_overrides": "forward_only_truncate",
+    "lock_policies": "forward_only_truncate",
     "verification_runs": "append_only_truncate",
     "meta_logs": "append_only_truncate",
 }
@@ -87,11 +116,30 @@ _FOREIGN_KEYS = (
 _GUARDS = "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2"
 
 
+def lock_some() -> None:
+    """Lock leaves 21 and 22, let an override run for 22, and set a policy."""
+    keeper, other = officer(), approver()
+    services.lock(ledger="activity", scope={"leaf_from": 21, "leaf_to": 23}, kind="governance", reason="r", by=keeper)
+    entry = ActivityLog.objects.get(leaf_index=22, ledger__name="activity")
+    asked = services.request_override(entries=[entry.pk], hours=1, by=keeper, reason="r")
+    services.decide_override(override_id=asked.pk, approve=True, by=other, reason="r")
+    policies.set_policy(
+        name="p",
+        ledger="activity",
+        rule={"kind": "age", "days": 9000},
+        scope={},
+        kind="governance",
+        by=other,
+        reason="r",
+    )
+
+
 @pytest.fixture(scope="module", params=server_names())
 def database(request: pytest.FixtureRequest, clusters: Clusters, django_db_blocker: Any) -> Iterator[Database]:
     """Give a ledger with a tile; every attack is rolled back, so one does for all."""
     with django_db_blocker.unblock(), clusters[request.param].clone() as clone, clone.as_django_databases():
         record_many(real_events(300))
+        lock_some()
         record_access(access=Access(Who("user:1", "ada"), "list", "GET", "/api/v1/logs", "api/v1/logs"))
         clone.app().execute(
             f"INSERT INTO verification_runs (ledger_id, started_at, since, size, root, outcome, findings) "

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from django.db.models import Exists, OuterRef
 
-from activity.models import ActivityRevision
+from activity.models import ActivityLog, ActivityRevision
 from activity.record import Event
 from activity.services import SYSTEM_SOURCE, record_system
 from activity.versions import PURGED
@@ -36,7 +37,8 @@ def purge(*, ledger: str, older_than_days: int, by: str, reason: str) -> int:
     """
     opened = ledger_named(ledger)
     before = datetime.now(UTC) - timedelta(days=older_than_days)
-    waiting = ActivityRevision.objects.filter(ledger=opened, purged_by=None, superseded_at__lte=before)
+    locked = ActivityLog.objects.filter(pk=OuterRef("entry_id"), locked=True)
+    waiting = ActivityRevision.objects.filter(~Exists(locked), ledger=opened, purged_by=None, superseded_at__lte=before)
     erased = 0
     while leaves := list(waiting.order_by("leaf_index").values_list("leaf_index", flat=True)[:_AT_ONCE]):
         entry_id = _announce(ledger, leaves, by=by, reason=reason)

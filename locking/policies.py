@@ -1,0 +1,340 @@
+"""Lock policies: entries that lock by themselves. A beat runs them; what it misses, the next one does.
+
+    {"kind": "age", "days": 90}                               so long after they were recorded
+    {"kind": "period", "period": "month", "days": 10}         so long after the end of the month or quarter
+    {"kind": "event", "type": "audit.completed", "sources": ["grc"]}     when such an entry arrives, of such a source
+    {"kind": "count", "entries": 1000000}                     whenever the ledger has grown by so many
+
+A policy lies in one ledger, and locks in it alone. It follows the ledger with a cursor (`next_leaf`), moved in the very
+transaction that begins a lock, so that nothing is missed and nothing locked twice: two workers, a crash, a lost broker.
+
+Policies of time write the deadline on each entry (`locks_at`), which the guard AL002 obeys even if no worker runs any
+more; their locks are begun once a day, of all that was recorded before the day that is due.
+
+An event may narrow what it locks by its data: `case` (becomes the case reference), `recorded_from`, `recorded_to`.
+Without them everything is locked that the policy's filter matches up to the event.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+from django.db import connection, transaction
+
+from activity.errors import LogTypeError
+from activity.models import ActivityLog
+from activity.policies import require_pattern
+from activity.record import timestamp
+from activity.search import data_of
+from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE
+from locking import scopes, services
+from locking.errors import LockRefusedError
+from locking.models import LockPolicy, LogLock
+from locking.queries import policy_facts
+from signing.queries import head, ledger_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.contrib.auth.models import User
+
+SET = "locking.add_lockpolicy"
+MAX_NAME = 100
+SAMPLE = 10  # entries that a dry run shows
+_EVENTS = 1_000  # entries that a cursor looks at in one step
+_MAX_DAYS = 36_500
+
+
+class DryRun(NamedTuple):
+    """What a policy would lock if it ran now, and what of it is locked already."""
+
+    matching: int
+    locked_already: int
+    sample: list[ActivityLog]
+
+
+def set_policy(  # noqa: PLR0913 all that a policy is
+    *,
+    name: str,
+    ledger: str,
+    rule: dict[str, Any],
+    scope: dict[str, Any],
+    kind: str,
+    by: User,
+    reason: str,
+    lock_days: int | None = None,
+    enabled: bool = False,
+) -> LockPolicy:
+    """Create a policy or set it anew, with its record. Raises PermissionDenied, LockRefusedError.
+
+    Enabled, it locks from the next beat on; look at `dry_run` first.
+    """
+    services.require_right(by=by, permission=SET)
+    services.require_reason(reason=reason)
+    if not 0 < len(name.strip()) <= MAX_NAME or "\0" in name:
+        raise LockRefusedError(f"a policy has a name of 1 to {MAX_NAME} characters")
+    if kind not in LogLock.Kind.values or (kind == LogLock.Kind.HOLD and lock_days is not None):
+        raise LockRefusedError(f"its locks are of kind {', '.join(LogLock.Kind.values)}, a hold without an end")
+    if lock_days is not None and not 1 <= lock_days <= _MAX_DAYS:
+        raise LockRefusedError(f"its locks last 1 to {_MAX_DAYS:,} days, or for good")
+    opened = services.readable(by=by, name=ledger)
+    policy = LockPolicy(
+        name=name,
+        ledger=opened,
+        enabled=enabled,
+        rule=checked_rule(rule),
+        scope=scopes.filter_of(scope),
+        kind=kind,
+        lock_days=lock_days,
+    )
+    services.require_no_transaction()
+    recorded = services.record_step(
+        kind="lock-policy.set", target=name, by=by.get_username(), data=policy_facts(policy) | {"reason": reason}
+    )
+    services.as_approver(
+        call="policy_set(%s, %s::smallint, %s, %s::jsonb, %s::jsonb, %s, %s, %s, %s::uuid)",
+        parameters=[
+            name,
+            opened.pk,
+            enabled,
+            orjson.dumps(policy.rule).decode(),
+            orjson.dumps(policy.scope).decode(),
+            kind,
+            lock_days,
+            by.get_username(),
+            recorded,
+        ],
+    )
+    return LockPolicy.objects.select_related("ledger").get(name=name)
+
+
+def dry_run(*, ledger: str, rule: dict[str, Any], scope: dict[str, Any]) -> DryRun:
+    """Return how many entries such a policy would lock now, with the latest of them, and lock nothing."""
+    opened = ledger_named(ledger)
+    said = scopes.filter_of(scope) | _due(checked_rule(rule), datetime.now(UTC), head(opened).size)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(*) FILTER (WHERE a.locked) FROM public.activity_logs a "
+            "WHERE a.ledger_id = %s AND public.lock_matches(%s::jsonb, a)",
+            [opened.pk, orjson.dumps(said).decode()],
+        )
+        count, locked = cursor.fetchone()
+        cursor.execute(
+            "SELECT a.id FROM public.activity_logs a WHERE a.ledger_id = %s AND public.lock_matches(%s::jsonb, a) "
+            "ORDER BY a.id DESC LIMIT %s",
+            [opened.pk, orjson.dumps(said).decode(), SAMPLE],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    return DryRun(count, locked, list(ActivityLog.objects.filter(pk__in=ids).select_related("ledger")))
+
+
+def run_all() -> int:
+    """Run every policy, go on with locks that are being applied or lifted, end what is over; return locks begun."""
+    begun = 0
+    for policy in LockPolicy.objects.select_related("ledger").order_by("pk"):
+        begun += run(policy)
+    for number in LogLock.objects.filter(state=LogLock.State.APPLYING).order_by("pk").values_list("pk", flat=True):
+        while services.advance(lock_id=number, chunks=1).state == LogLock.State.APPLYING:
+            pass
+    over = LogLock.objects.filter(state=LogLock.State.IN_FORCE, until__lte=datetime.now(UTC))
+    for number in over.order_by("pk").values_list("pk", flat=True):
+        services.expire(lock_id=number)
+    services.lift_all()
+    services.end_overrides()
+    return begun
+
+
+def run(policy: LockPolicy) -> int:
+    """Do what a policy has to do now, and return how many locks were begun."""
+    kind = policy.rule["kind"]
+    if kind in {"age", "period"}:
+        _mark(policy)
+        return _lock_due(policy) if policy.enabled else 0
+    if not policy.enabled:
+        return 0
+    return _follow_events(policy) if kind == "event" else _follow_count(policy)
+
+
+def checked_rule(rule: Any) -> dict[str, Any]:
+    """Return the rule of a policy as it is stored. Raises LockRefusedError naming what is wrong."""
+    if not isinstance(rule, dict) or rule.get("kind") not in _RULES:
+        raise LockRefusedError(f"a rule is of kind {', '.join(_RULES)}")
+    names = _RULES[rule["kind"]]
+    if set(rule) != {"kind", *names}:
+        raise LockRefusedError(f"a rule of kind {rule['kind']} has {', '.join(names)}, and nothing else")
+    for name in names:
+        _CHECKS[name](rule[name])
+    return dict(rule)
+
+
+def _days(value: Any) -> None:
+    if type(value) is not int or not 0 <= value <= _MAX_DAYS:
+        raise LockRefusedError(f"days are a number from 0 to {_MAX_DAYS:,}")
+
+
+def _period(value: Any) -> None:
+    if value not in {"month", "quarter"}:
+        raise LockRefusedError("a period is a month or a quarter")
+
+
+def _type(value: Any) -> None:
+    try:
+        require_pattern(str(value))
+    except LogTypeError as error:
+        raise LockRefusedError(str(error)) from error
+    if "*" in str(value):
+        raise LockRefusedError("an event is of one type")
+
+
+def _sources(value: Any) -> None:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        raise LockRefusedError("an event-based policy names the sources that it obeys")
+
+
+def _entries(value: Any) -> None:
+    if type(value) is not int or not 1 <= value <= 10**12:
+        raise LockRefusedError("entries are a number from 1")
+
+
+_RULES = {
+    "age": ("days",),
+    "period": ("period", "days"),
+    "event": ("type", "sources"),
+    "count": ("entries",),
+}
+_CHECKS: dict[str, Any] = {
+    "days": _days,
+    "period": _period,
+    "type": _type,
+    "sources": _sources,
+    "entries": _entries,
+}
+
+
+def _mark(policy: LockPolicy) -> None:
+    """Write deadlines up to the end of the ledger."""
+    done = False
+    while not done:
+        with services.named_refusals(), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT done FROM public.policy_mark(%s, %s)", [policy.pk, services.CHUNK])
+            row = cursor.fetchone()
+        done = row is None or row[0]
+    policy.refresh_from_db()
+
+
+def _lock_due(policy: LockPolicy) -> int:
+    """Begin the lock of the day, unless it was begun or would hold nothing."""
+    due = _cut(policy.rule, datetime.now(UTC))
+    today = timestamp(due)
+    if policy.done >= today:
+        return 0
+    scope = policy.scope | {"recorded_to": _earlier(policy.scope.get("recorded_to"), today)}
+    if policy.done:
+        scope["recorded_from"] = max(policy.scope.get("recorded_from", policy.done), policy.done)
+    with transaction.atomic():
+        if not _advanced(policy, policy.next_leaf, today):
+            return 0
+        return _begin(policy, scope, reason=f"policy {policy.name}: recorded before {today}")
+
+
+def _cut(rule: dict[str, Any], now: datetime) -> datetime:
+    """Return the moment before which everything recorded is due: the start of a day, a month or a quarter."""
+    day = (now - timedelta(days=rule["days"])).replace(hour=0, minute=0, second=0, microsecond=0)
+    if rule["kind"] == "age":
+        return day
+    months = 1 if rule["period"] == "month" else 3
+    return day.replace(day=1, month=(day.month - 1) // months * months + 1)
+
+
+def _earlier(one: str | None, other: str) -> str:
+    return other if one is None else min(one, other)
+
+
+def _due(rule: dict[str, Any], now: datetime, size: int) -> dict[str, Any]:
+    if rule["kind"] in {"age", "period"}:
+        return {"recorded_to": timestamp(_cut(rule, now))}
+    if rule["kind"] == "count":
+        return {"leaf_to": size - size % rule["entries"]}
+    return {"leaf_to": size}
+
+
+def _follow_events(policy: LockPolicy) -> int:
+    """Look at what was recorded since the cursor, and begin a lock for each event of the rule."""
+    begun = 0
+    size = head(policy.ledger).size
+    while policy.next_leaf < size:
+        end = min(policy.next_leaf + _EVENTS, size)
+        with transaction.atomic():
+            if not _advanced(policy, end, policy.done):
+                return begun
+            for event in _events(policy, policy.next_leaf, end):
+                begun += _begin(policy, *_asked(policy, event))
+        policy.next_leaf = end
+    return begun
+
+
+def _events(policy: LockPolicy, first: int, end: int) -> Iterator[ActivityLog]:
+    # An amendment repeats an event at a later leaf; it was obeyed when it arrived.
+    yield from ActivityLog.objects.filter(
+        ledger=policy.ledger,
+        leaf_index__gte=first,
+        leaf_index__lt=end,
+        type=policy.rule["type"],
+        source__in=policy.rule["sources"],
+        revision=1,
+    ).order_by("leaf_index")
+
+
+def _asked(policy: LockPolicy, event: ActivityLog) -> tuple[dict[str, Any], str, str]:
+    """Return scope, reason and case reference of the lock that an event asks for."""
+    said = data_of(event)
+    data = said if isinstance(said, dict) else {}
+    scope = policy.scope | {"leaf_to": event.leaf_index}
+    try:
+        window = {name: data[name] for name in ("recorded_from", "recorded_to") if name in data}
+        scope |= scopes.checked(window) if window else {}
+    except LockRefusedError:
+        pass  # not a window that one could obey: the whole of the policy's filter is locked, which is the stronger
+    case = data.get("case")
+    reference = case[: services.MAX_CASE] if isinstance(case, str) and "\0" not in case else ""
+    return scope, f"policy {policy.name}: {event.type} by {event.source}, leaf {event.leaf_index}", reference
+
+
+def _follow_count(policy: LockPolicy) -> int:
+    """Begin a lock of the leaves up to each multiple that the ledger has reached since the cursor."""
+    step = policy.rule["entries"]
+    reached = head(policy.ledger).size // step * step
+    if reached <= policy.next_leaf:
+        return 0
+    scope = policy.scope | {"leaf_from": policy.next_leaf, "leaf_to": reached}
+    with transaction.atomic():
+        if not _advanced(policy, reached, policy.done):
+            return 0
+        return _begin(policy, scope, reason=f"policy {policy.name}: the ledger has {reached:,} entries")
+
+
+def _advanced(policy: LockPolicy, to_leaf: int, done: str) -> bool:
+    """Move the cursor; False if somebody else has moved it meanwhile."""
+    with services.named_refusals(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT public.policy_advance(%s, %s, %s, %s, %s)",
+            [policy.pk, policy.next_leaf, to_leaf, policy.done, done],
+        )
+        return cursor.fetchone()[0] is not None
+
+
+def _begin(policy: LockPolicy, scope: dict[str, Any], reason: str, case_reference: str = "") -> int:
+    until = None if policy.lock_days is None else datetime.now(UTC) + timedelta(days=policy.lock_days)
+    services.start(
+        ledger=policy.ledger,
+        scope=scope,
+        kind=policy.kind,
+        reason=reason[:MAX_EXPLANATION],
+        by=SYSTEM_SOURCE,
+        case_reference=case_reference,
+        until=until,
+        policy=policy,
+    )
+    return 1

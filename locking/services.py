@@ -1,0 +1,405 @@
+"""Locks, releases and overrides: the only callers of the functions that write them. One function, one use case.
+
+What strengthens happens in one transaction with its system entry. What weakens (a release, an approval) is recorded and
+committed first, and then done by the approver's role, whose function demands the record: a crash in between leaves a
+record that protects nobody less, and the step is repeated.
+
+    auditlog.lock.started, .in-force, .extended, .release-requested, .released, .expired
+    auditlog.override.requested, .approved, .denied, .closed, .expired, .reviewed
+
+Their `target` is `lock 7` or `override 7`, their `data` all there is to say of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+from django.db.models import Q
+
+from activity import access
+from activity.models import ActivityLog
+from activity.record import SYSTEM_PREFIX, Event
+from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_system
+from locking import notices, scopes
+from locking.errors import LockNotFoundError, LockRefusedError
+from locking.models import LIFTED, LockOverride, LogLock
+from locking.queries import lock_facts, override_facts
+from signing.queries import ledger_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
+
+    from django.contrib.auth.models import User
+
+    from locking.models import LockPolicy
+    from signing.models import Ledger
+
+CHUNK = 5_000  # leaves that one transaction locks; appends go on between two of them
+AT_ONCE = 4  # chunks that a request applies itself; a worker does the rest
+MAX_CASE = 200
+MAX_OVERRIDDEN = 100
+REQUEST_STANDS = timedelta(days=7)  # then an override that nobody decided expires
+LOCK, RELEASE = "locking.add_loglock", "locking.release_loglock"
+ASK_RELEASE = "locking.change_loglock"
+ASK_OVERRIDE, DECIDE_OVERRIDE = "locking.add_lockoverride", "locking.decide_lockoverride"
+REVIEW_OVERRIDE, OVERRIDE_HOLD = "locking.review_lockoverride", "locking.override_hold"
+
+
+def lock(
+    *,
+    ledger: str,
+    scope: dict[str, Any],
+    kind: str,
+    reason: str,
+    by: User,
+    case_reference: str = "",
+    until: datetime | None = None,
+) -> LogLock:
+    """Make entries read-only and return the lock; entries that are locked already keep what is stronger.
+
+    A large one is returned while it is being applied, and in force only when its state says so. Raises
+    PermissionDenied, LockNotFoundError, LockRefusedError.
+    """
+    require_right(by=by, permission=LOCK)
+    opened = readable(by=by, name=ledger)
+    said = scopes.checked(scope)
+    _require_entries(opened, said)
+    made = start(
+        ledger=opened,
+        scope=said,
+        kind=kind,
+        reason=reason,
+        by=by.get_username(),
+        case_reference=case_reference,
+        until=until,
+    )
+    return advance(lock_id=made.pk, chunks=AT_ONCE)
+
+
+def start(
+    *,
+    ledger: Ledger,
+    scope: dict[str, Any],
+    kind: str,
+    reason: str,
+    by: str,
+    case_reference: str = "",
+    until: datetime | None = None,
+    policy: LockPolicy | None = None,
+) -> LogLock:
+    """Begin a lock of a scope that was checked, with its record, and apply nothing yet."""
+    require_reason(reason=reason)
+    _require_text("a case reference", case_reference, MAX_CASE, may_be_empty=True)
+    if kind not in LogLock.Kind.values:
+        raise LockRefusedError(f"a lock is of kind {', '.join(LogLock.Kind.values)}")
+    if kind == LogLock.Kind.HOLD and until is not None:
+        raise LockRefusedError("a legal hold lasts until it is released")
+    if until is not None and until <= datetime.now(UTC):
+        raise LockRefusedError("a lock ends in the future")
+    with named_refusals(), transaction.atomic():
+        number = _call(
+            "lock_start(%s::smallint, %s, %s::jsonb, %s, %s, %s, %s, %s)",
+            [ledger.pk, kind, orjson.dumps(scope).decode(), reason, case_reference, until, by, policy and policy.pk],
+        )
+        made = LogLock.objects.select_related("ledger").get(pk=number)
+        _record("lock.started", made, by=by)
+    return made
+
+
+def advance(*, lock_id: int, chunks: int) -> LogLock:
+    """Apply up to so many chunks of a lock and return it. Whoever else does so at the same time goes on, too."""
+    for _ in range(chunks):
+        with named_refusals(), transaction.atomic():
+            applied = _row("lock_apply(%s, %s)", [lock_id, CHUNK])
+            if applied is None:
+                break
+            if applied[0]:
+                made = _lock(lock_id)
+                _record("lock.in-force", made, by=made.locked_by)
+                break
+    return _lock(lock_id)
+
+
+def extend(*, lock_id: int, until: datetime | None, by: User, reason: str) -> LogLock:
+    """Make a retention last longer, None for good; nobody makes it shorter. Raises as `lock`, LockNotFoundError."""
+    require_right(by=by, permission=LOCK)
+    require_reason(reason=reason)
+    made = _of(by, lock_id)
+    with named_refusals(), transaction.atomic():
+        _call("lock_extend(%s, %s)", [lock_id, until])
+        made = _lock(lock_id)
+        _record("lock.extended", made, by=by.get_username(), reason=reason)
+    for first in range(0, _size(made.ledger), CHUNK):
+        with transaction.atomic():
+            _call("lock_refresh(%s, %s, %s)", [lock_id, first, CHUNK])
+    return made
+
+
+def request_release(*, lock_id: int, by: User, reason: str) -> LogLock:
+    """Ask for the release of a governance lock or a hold; another person releases it. Raises as `extend`."""
+    require_right(by=by, permission=ASK_RELEASE)
+    require_reason(reason=reason)
+    made = _of(by, lock_id)
+    if made.kind == LogLock.Kind.COMPLIANCE:
+        raise LockRefusedError("a lock in mode compliance is never released; it ends when its time is over")
+    with named_refusals(), transaction.atomic():
+        _call("lock_request_release(%s, %s, %s)", [lock_id, by.get_username(), reason])
+        made = _lock(lock_id)
+        _record("lock.release-requested", made, by=by.get_username(), reason=reason)
+    notices.release_requested(made)
+    return made
+
+
+def release(*, lock_id: int, by: User) -> LogLock:
+    """Release a lock that another person asked to release; entries that other locks hold stay locked."""
+    require_right(by=by, permission=RELEASE)
+    made = _of(by, lock_id)
+    if made.release_requested_by is None or made.state != LogLock.State.IN_FORCE:
+        raise LockRefusedError("nobody asked for the release of this lock, or it is not in force")
+    if made.release_requested_by == by.get_username():
+        raise LockRefusedError("a release takes two people: whoever asked for it does not give it")
+    recorded = _record_first("lock.released", made, by=by.get_username(), reason=made.release_reason or "")
+    as_approver(call="lock_release(%s, %s, %s::uuid)", parameters=[lock_id, by.get_username(), recorded])
+    return lift(lock_id=lock_id, chunks=AT_ONCE)
+
+
+def expire(*, lock_id: int) -> LogLock:
+    """End a lock whose time is over, with its record."""
+    with named_refusals(), transaction.atomic():
+        _call("lock_expire(%s)", [lock_id])
+        made = _lock(lock_id)
+        _record("lock.expired", made, by=SYSTEM_SOURCE)
+    return made
+
+
+def lift(*, lock_id: int, chunks: int) -> LogLock:
+    """Free the entries of a lock that has ended, up to so many chunks."""
+    for _ in range(chunks):
+        with named_refusals(), transaction.atomic():
+            lifted = _row("lock_lift(%s, %s)", [lock_id, CHUNK])
+        if lifted is None or lifted[0]:
+            break
+    return _lock(lock_id)
+
+
+def lift_all() -> None:
+    """Free what is still held by locks that have ended."""
+    ended = LogLock.objects.filter(state__in=[LogLock.State.RELEASED, LogLock.State.EXPIRED], lifted_to__lt=LIFTED)
+    for number in ended.order_by("pk").values_list("pk", flat=True):
+        lift(lock_id=number, chunks=sys.maxsize)
+
+
+def end_overrides() -> None:
+    """End the overrides whose time is over, and requests that nobody decided within a week."""
+    now = datetime.now(UTC)
+    over = Q(state=LockOverride.State.APPROVED, runs_until__lte=now)
+    stale = Q(state=LockOverride.State.REQUESTED, requested_at__lte=now - REQUEST_STANDS)
+    for number in LockOverride.objects.filter(over | stale).order_by("pk").values_list("pk", flat=True):
+        end_override(override_id=number, by=SYSTEM_SOURCE)
+
+
+def request_override(
+    *, entries: Sequence[UUID], hours: int, by: User, reason: str, case_reference: str = "", lifts_holds: bool = False
+) -> LockOverride:
+    """Ask to change exactly these locked entries for some hours. Raises PermissionDenied, LockRefusedError."""
+    require_right(by=by, permission=ASK_OVERRIDE)
+    if lifts_holds:
+        require_right(by=by, permission=OVERRIDE_HOLD)
+    require_reason(reason=reason)
+    _require_text("a case reference", case_reference, MAX_CASE, may_be_empty=True)
+    if not 1 <= hours <= 24:  # noqa: PLR2004 a day at most, as the constraint has it
+        raise LockRefusedError("an override runs 1 to 24 hours")
+    named = sorted({str(entry) for entry in entries})
+    readable = access.of_user(by).readable
+    if not 1 <= len(named) <= MAX_OVERRIDDEN or (
+        ActivityLog.objects.filter(pk__in=named, ledger__name__in=readable, locked=True).count() != len(named)
+    ):
+        raise LockRefusedError(f"an override names 1 to {MAX_OVERRIDDEN} locked entries that you may read")
+    with named_refusals(), transaction.atomic():
+        number = _call(
+            "override_request(%s, %s, %s, %s::uuid[], %s, %s)",
+            [by.get_username(), reason, case_reference, named, hours, lifts_holds],
+        )
+        made = LockOverride.objects.get(pk=number)
+        _record_override("requested", made, by=by.get_username(), reason=reason)
+    notices.override_requested(made)
+    return made
+
+
+def decide_override(*, override_id: int, approve: bool, by: User, reason: str) -> LockOverride:
+    """Approve or deny what another person asked for. Raises PermissionDenied, LockNotFoundError, LockRefusedError."""
+    require_right(by=by, permission=DECIDE_OVERRIDE)
+    require_reason(reason=reason)
+    made = _override(override_id)
+    if made.state != LockOverride.State.REQUESTED:
+        raise LockRefusedError(f"it is {made.state} already")
+    if made.requested_by == by.get_username():
+        raise LockRefusedError("an override takes two people: whoever asked for it does not decide it")
+    step = "approved" if approve else "denied"
+    require_no_transaction()
+    recorded = _record_override(step, made, by=by.get_username(), reason=reason)
+    as_approver(
+        call="override_decide(%s, %s, %s, %s::uuid)", parameters=[override_id, by.get_username(), approve, recorded]
+    )
+    return _override(override_id)
+
+
+def end_override(*, override_id: int, by: str) -> LockOverride:
+    """Close an override before its time, or end one whose time is over; afterwards a review is open."""
+    with named_refusals(), transaction.atomic():
+        ended = _call("override_end(%s)", [override_id])
+        made = _override(override_id)
+        if ended is not None:
+            _record_override(str(ended), made, by=by, reason="")
+    if ended is not None and made.decided_by is not None:
+        notices.review_open(made)
+    return made
+
+
+def review_override(*, override_id: int, by: User, note: str) -> LockOverride:
+    """Sign off what was done under an override; not by whoever asked for it."""
+    require_right(by=by, permission=REVIEW_OVERRIDE)
+    _require_text("a note", note, MAX_EXPLANATION)
+    made = _override(override_id)
+    if made.requested_by == by.get_username():
+        raise LockRefusedError("whoever asked for an override does not review it")
+    require_no_transaction()
+    recorded = _record_override("reviewed", made, by=by.get_username(), reason=note)
+    as_approver(call="override_review(%s, %s, %s::uuid)", parameters=[override_id, by.get_username(), recorded])
+    return _override(override_id)
+
+
+def record_step(*, kind: str, target: str, by: str, data: dict[str, object]) -> UUID | str:
+    """Record a step of this app as a system entry and return the entry's id."""
+    return record_system(
+        Event(
+            type=f"{SYSTEM_PREFIX}{kind}",
+            action=kind.replace("-", " ").replace(".", " "),
+            actor=by,
+            occurred_at=datetime.now(UTC),
+            source=SYSTEM_SOURCE,
+            target=target,
+            outcome="success",
+            severity="notice",
+            data=data,
+        )
+    ).id
+
+
+def _record(kind: str, made: LogLock, *, by: str, reason: str | None = None) -> UUID | str:
+    said = lock_facts(made) | {"reason": made.reason if reason is None else reason}
+    return record_step(kind=kind, target=str(made), by=by, data=said)
+
+
+def _record_first(kind: str, made: LogLock, *, by: str, reason: str) -> UUID | str:
+    require_no_transaction()
+    said = lock_facts(made) | {"reason": reason, "at_size": _size(made.ledger)}
+    return record_step(kind=kind, target=str(made), by=by, data=said)
+
+
+def _record_override(step: str, made: LockOverride, *, by: str, reason: str) -> UUID | str:
+    return record_step(kind=f"override.{step}", target=str(made), by=by, data=override_facts(made) | {"reason": reason})
+
+
+def require_no_transaction() -> None:
+    """Raise RuntimeError inside a transaction, which could take back the record of what is then done."""
+    if connection.in_atomic_block:
+        message = "what the approver's role does is recorded first, in a transaction of its own"
+        raise RuntimeError(message)
+
+
+def require_right(*, by: User, permission: str) -> None:
+    """Raise PermissionDenied unless somebody has a permission."""
+    if not by.has_perm(permission):
+        raise PermissionDenied(f"{by.get_username()} lacks the permission {permission}")
+
+
+def require_reason(*, reason: str) -> None:
+    """Raise LockRefusedError unless a reason says something, and not too much."""
+    _require_text("a reason", reason, MAX_EXPLANATION)
+
+
+def _require_text(what: str, text: str, limit: int, *, may_be_empty: bool = False) -> None:
+    if (not text.strip() and not may_be_empty) or "\0" in text:
+        raise LockRefusedError(f"it needs {what}, in plain text")
+    if len(text) > limit:
+        raise LockRefusedError(f"{what} has {len(text):,} characters; at most {limit:,} are kept")
+
+
+def _require_entries(ledger: Ledger, scope: dict[str, Any]) -> None:
+    named = scope.get("entries")
+    if named is not None and ActivityLog.objects.filter(ledger=ledger, pk__in=named).count() != len(named):
+        raise LockRefusedError(f"not all of these entries are in the ledger {ledger.name}")
+
+
+def readable(*, by: User, name: str) -> Ledger:
+    """Return a ledger that somebody may read. Raises LockNotFoundError."""
+    if name not in access.of_user(by).readable:
+        raise LockNotFoundError(f"there is no ledger {name} that {by.get_username()} may read")
+    return ledger_named(name)
+
+
+def _of(by: User, lock_id: int) -> LogLock:
+    made = LogLock.objects.select_related("ledger").filter(pk=lock_id).first()
+    if made is None or made.ledger.name not in access.of_user(by).readable:
+        raise LockNotFoundError(f"there is no lock {lock_id} in a ledger that {by.get_username()} may read")
+    return made
+
+
+def _lock(lock_id: int) -> LogLock:
+    return LogLock.objects.select_related("ledger").get(pk=lock_id)
+
+
+def _override(override_id: int) -> LockOverride:
+    made = LockOverride.objects.filter(pk=override_id).first()
+    if made is None:
+        raise LockNotFoundError(f"there is no override {override_id}")
+    return made
+
+
+def _size(ledger: Ledger) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT size FROM public.ledger_heads WHERE ledger_id = %s", [ledger.pk])
+        return int(cursor.fetchone()[0])
+
+
+def _row(call: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM public.{call}", parameters)  # noqa: S608 a name of ours
+        row: tuple[Any, ...] | None = cursor.fetchone()
+        return row
+
+
+def _call(call: str, parameters: Sequence[Any]) -> Any:
+    row = _row(call, parameters)
+    return None if row is None else row[0]
+
+
+def as_approver(*, call: str, parameters: Sequence[Any]) -> None:
+    """Call a function as the approver's role, which the web process alone has."""
+    if "approver" not in connections.databases:
+        raise LockRefusedError("this process has no approver's role (DATABASE_APPROVER_URL)")
+    with named_refusals(), connections["approver"].cursor() as cursor:
+        cursor.execute(f"SELECT public.{call}", parameters)
+
+
+@contextmanager
+def named_refusals() -> Iterator[None]:
+    """Raise LockRefusedError where the database refused by rule AL006 or a constraint, with its words."""
+    try:
+        yield
+    except IntegrityError as error:
+        cause: Any = error.__cause__
+        raise LockRefusedError(f"the database refuses: {cause.diag.constraint_name}") from error
+    except DatabaseError as error:
+        refusal: Any = error.__cause__
+        if getattr(refusal, "sqlstate", None) != "AL006":
+            raise
+        raise LockRefusedError(refusal.diag.message_primary.partition(": ")[2]) from error
