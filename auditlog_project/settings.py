@@ -132,6 +132,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Every 60 seconds; dropped if no worker took it until the next one comes.
     "anchor ledgers": {"task": "signing.anchor_ledgers", "schedule": 60.0, "options": {"expires": 60}},
     "send notices": {"task": "activity.send_notices", "schedule": 60.0, "options": {"expires": 60}},
+    "run lock policies": {"task": "locking.run_policies", "schedule": 60.0, "options": {"expires": 60}},
     "resume exports": {"task": "exports.resume", "schedule": 60.0, "options": {"expires": 60}},
     "expire exports": {"task": "exports.expire", "schedule": 3600.0, "options": {"expires": 3600}},
     "summarise counts": {"task": "metaaudit.summarise", "schedule": 60.0, "options": {"expires": 60}},
