@@ -213,7 +213,7 @@ class VerificationRun(AppendOnlyModel):
         TAMPERED = "tampered"
         CANNOT_TELL = "cannot_tell"
 
-    ledger = models.ForeignKey(Ledger, models.PROTECT, db_constraint=False, related_name="+")
+    ledger = models.ForeignKey(Ledger, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(db_default=Now())
     since = models.BigIntegerField()
@@ -225,6 +225,11 @@ class VerificationRun(AppendOnlyModel):
     class Meta:
         db_table = "verification_runs"
         ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["ledger", "id"], name="runs_by_ledger"),
+            models.Index(fields=["outcome", "id"], name="runs_by_outcome"),
+            models.Index(fields=["ledger", "id"], name="whole_runs_by_ledger", condition=models.Q(since=0)),
+        ]
 
 
 class OpenFinding(models.Model):
@@ -242,6 +247,9 @@ class OpenFinding(models.Model):
         db_table = "open_findings"
         verbose_name = "finding"
         ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="open_findings_by_id", condition=models.Q(gone_at__isnull=True)),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["fingerprint"], condition=models.Q(gone_at__isnull=True), name="one_open_finding"

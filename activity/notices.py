@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 from django.conf import settings
@@ -60,6 +61,25 @@ def receivers() -> list[tuple[str, str]]:
     """Return kind and address of everybody who is configured to get notices."""
     mails = [(Delivery.Kind.EMAIL.value, address) for address in settings.AUDITLOG_NOTICE_EMAILS]
     return mails + [(Delivery.Kind.WEBHOOK.value, address) for address in settings.AUDITLOG_NOTICE_WEBHOOKS]
+
+
+def receiver(delivery: Delivery) -> str:
+    """Return who it is for, as it may be shown: the path of a webhook may be a secret."""
+    if delivery.kind == Delivery.Kind.EMAIL:
+        return delivery.receiver
+    return f"webhook at {urlsplit(delivery.receiver).hostname}"
+
+
+def state(delivery: Delivery) -> str:
+    """Return how it stands with a delivery."""
+    if delivery.delivered_at is not None:
+        return f"told {delivery.delivered_at:%Y-%m-%d %H:%M:%S} UTC"
+    tried = (
+        f"{delivery.attempts} attempts, the last one: {delivery.last_error}" if delivery.attempts else "not tried yet"
+    )
+    if delivery.attempts >= ATTEMPTS:
+        return f"given up: {tried}"
+    return f"waits until {delivery.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC: {tried}"
 
 
 def deliver_due() -> int:

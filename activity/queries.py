@@ -72,6 +72,14 @@ def _first_version(entry: ActivityLog, archived: ActivityRevision | None) -> Fir
     return FirstVersion(entry.pk, archived.leaf_index, bytes(archived.leaf_hash), bytes(archived.event_digest))
 
 
+def entry_at(ledger: str, leaf_index: int | None) -> UUID | None:
+    """Return the id of the entry at a leaf of the ledger of this name, or None if there is none."""
+    if leaf_index is None:
+        return None
+    found = ActivityLog.objects.filter(ledger__name=ledger, leaf_index=leaf_index)
+    return found.order_by().values_list("pk", flat=True).first()
+
+
 def entry_as_jws(entry: ActivityLog) -> str | None:
     """Return the entry as a compact JWS that any JOSE library verifies, or None if it is not signed."""
     if entry.key is None or entry.signature is None:
@@ -108,7 +116,7 @@ def open_findings() -> QuerySet[OpenFinding]:
     return OpenFinding.objects.filter(gone_at=None)
 
 
-def last_runs() -> dict[str, VerificationRun]:
-    """Return the last verification of each ledger that had one, by name."""
-    runs = VerificationRun.objects.order_by("ledger_id", "-id").distinct("ledger_id").select_related("ledger")
-    return {run.ledger.name: run for run in runs}
+def last_run(ledger: Ledger, *, whole: bool = False) -> VerificationRun | None:
+    """Return the last verification of a ledger, or the last that began at its first leaf, or None."""
+    runs = VerificationRun.objects.filter(ledger=ledger, **({"since": 0} if whole else {}))
+    return runs.order_by("-id").first()

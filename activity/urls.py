@@ -9,8 +9,8 @@ from activity.views import logs
 urlpatterns = [
     path("logs", Logs.as_view()),
     path("logs/bulk", WriteLogsBulk.as_view()),
-    path("logs/<uuid:entry_id>", LogEntry.as_view()),
-    path("logs/<uuid:entry_id>/proof", LogEntryProof.as_view()),
+    path("logs/<uuid:entry_id>", LogEntry.as_view(), name="api-log-entry"),
+    path("logs/<uuid:entry_id>/proof", LogEntryProof.as_view(), name="api-log-entry-proof"),
     path("log-types", LogTypes.as_view()),
 ]
 

@@ -30,6 +30,8 @@ _JUDGES = frozenset(
     {
         "activity.view_activityrevision",
         "activity.view_verificationrun",
+        "activity.view_openfinding",
+        "activity.view_notice",
         "activity.view_apikey",
         "activity.view_ledgergrant",
         "signing.view_ledgercheckpoint",

@@ -203,6 +203,7 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "auditlog_project.formats"
 # WhiteNoise serves them from where the packages have them: nothing to collect, nothing to configure in a proxy.
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -89,6 +89,24 @@ def read_all(path: Path) -> list[Anchor]:
     return [_read(file) for file in sorted(files) if not file.name.startswith(".")]
 
 
+def newest(directory: Path, ledger: str, *, before: datetime, sizes: int) -> list[Anchor]:
+    """Return the last anchors of a ledger that were written before a moment, largest first, one for each tree size.
+
+    Only these are read, of up to `sizes` sizes; the others are known by their names. Raises as `read_all`.
+    """
+    folder = directory / ledger
+    end = before.astimezone(UTC).strftime(_TIME_FORMAT)
+    named = (_NAME.fullmatch(entry.name) for entry in os.scandir(folder)) if folder.is_dir() else ()
+    by_size: dict[str, str] = {}
+    for name in sorted((name for name in named if name is not None and name["written_at"] < end), key=_when):
+        by_size[name["size"]] = name.string
+    return [_read(folder / by_size[size]) for size in sorted(by_size, reverse=True)[:sizes]]
+
+
+def _when(name: re.Match[str]) -> str:
+    return name["written_at"]
+
+
 def _read(path: Path) -> Anchor:
     try:
         note = path.read_bytes().decode()

@@ -15,7 +15,7 @@ from django.views import View
 from activity import access, filters, retrieval, search
 from activity.access import READ_PERMISSION
 from activity.errors import BadQueryError
-from activity.views.filter_form import FilterForm, chips, query_of
+from activity.filter_form import FilterForm, chips, query_of
 from activity.views.panels import panels_of
 from activity.visible import visible
 from signing.algorithms import ALGORITHMS

@@ -11,7 +11,7 @@ from django.views import View
 
 from activity import access
 from activity.errors import BadQueryError
-from activity.views.filter_form import FilterForm, query_of
+from activity.filter_form import FilterForm, query_of
 from exports import queries, services, tasks
 from exports.downloads import as_attachment, contents
 from exports.errors import BadOrderError, QuotaError

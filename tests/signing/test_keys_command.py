@@ -10,10 +10,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
-from signing import anchors, trust
+from signing import anchors, key_texts, trust
 from signing.algorithms import ALGORITHMS
 from signing.checkpoint import Checkpoint, NoteKey, sign
-from signing.management import key_texts
 from signing.models import KeyWindow, SigningKey
 from tests.signing.installation import active_key, anchor_all, record
 

@@ -14,17 +14,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from signing import services
+from signing import key_texts, services, trusted_anchors
 from signing.algorithms import ALGORITHMS
 from signing.errors import AnchorConflictError, KeyNotFoundError, SigningError
-from signing.management import key_texts, trusted_anchors
 from signing.management.accountability import accountable, add_accountability
 from signing.models import KeyWindow, LedgerHead, SigningKey
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from signing.management.trusted_anchors import TrustedAnchor
+    from signing.trusted_anchors import TrustedAnchor
 
 Purpose = SigningKey.Purpose
 State = SigningKey.State

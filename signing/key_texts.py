@@ -1,4 +1,4 @@
-"""How keys are shown on the terminal: the list, one key in full, the leaves of a window. Reads, never writes.
+"""How keys are told in words: the list of the terminal, one key in full, the leaves of a window. Reads, never writes.
 
 ID                        PURPOSE     ALGORITHM  STATE   SINCE             SIGNS
 entry-ed25519-4f0c…       entry       Ed25519    active  2026-11-23 10:00  activity from 0, meta from 0
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -52,14 +54,14 @@ def details(key: SigningKey) -> str:
     facts = [
         ("id", key.id),
         ("purpose", key.purpose),
-        ("algorithm", key.algorithm if _is_public(key) else f"{key.algorithm} ({HMAC})"),
+        ("algorithm", key.algorithm if is_public(key) else f"{key.algorithm} ({HMAC})"),
         ("state", str(key.state)),
         *((name, _moment(at)) for name, at in times.items() if at is not None),
         ("provider", key.provider),
         ("private half", "destroyed" if key.sealed_private_key is None else "kept by the provider"),
         *_public_facts(key),
         *(("signs", text) for text in window_texts(key)),
-        *_steps(key),
+        *((f"keys leaf {step.leaf_index}", f"{step.at} {step}") for step in steps(key)),
     ]
     width = max(len(name) for name, _ in facts)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in facts)
@@ -68,21 +70,11 @@ def details(key: SigningKey) -> str:
 def window_texts(key: SigningKey) -> list[str]:
     """Return for each ledger which leaves are the key's, and from where on it is not believed."""
     windows = KeyWindow.objects.filter(key=key).select_related("ledger").order_by("ledger_id")
-    return [f"{window.ledger.name} {_leaves(window)}" for window in windows]
+    return [f"{window.ledger.name} {leaves(window)}" for window in windows]
 
 
-def vkeys(key: SigningKey) -> list[str]:
-    """Return the lines that pin a checkpoint key, one for each ledger."""
-    return [NoteKey(ledger.origin, bytes(key.public_key)).vkey for ledger in Ledger.objects.order_by("pk")]
-
-
-def _cells(key: SigningKey) -> tuple[str, ...]:
-    reached = {State.PRE_ACTIVE: key.created_at, State.ACTIVE: key.activated_at, State.RETIRED: key.retired_at}
-    algorithm = key.algorithm if _is_public(key) else f"{key.algorithm} (1)"
-    return (key.id, key.purpose, algorithm, key.state, _moment(reached.get(State(key.state), key.ended_at)))
-
-
-def _leaves(window: KeyWindow) -> str:
+def leaves(window: KeyWindow) -> str:
+    """Say which leaves of its ledger are the key's."""
     if window.until_leaf is None:
         text = f"from {window.first_leaf}"
     elif window.until_leaf <= window.first_leaf:
@@ -94,6 +86,66 @@ def _leaves(window: KeyWindow) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A record of the keys ledger that names the key."""
+
+    leaf_index: int
+    at: str
+    event: str
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.event} by {self.by}: {self.reason}"
+
+
+def steps(key: SigningKey) -> list[Step]:
+    """Return what became of a key, from its first record on."""
+    found = []
+    for leaf_index, record in KeyEvent.objects.values_list("leaf_index", "record"):
+        said = told(record)
+        if said.get("key") == key.id:
+            words = (str(said.get(name, "")) for name in ("at", "event", "by", "reason"))
+            found.append(Step(leaf_index, *words))
+    return found
+
+
+def told(record: bytes | memoryview) -> dict[str, Any]:
+    """Return what a record of the keys ledger says; nothing if an intruder appended what is no record."""
+    try:
+        said = orjson.loads(bytes(record))
+    except orjson.JSONDecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def since(key: SigningKey) -> datetime | None:
+    """Return when the key came into the state in which it is."""
+    reached = {State.PRE_ACTIVE: key.created_at, State.ACTIVE: key.activated_at, State.RETIRED: key.retired_at}
+    return reached.get(State(key.state), key.ended_at)
+
+
+def fingerprint(key: SigningKey) -> str:
+    """Return SHA-256 over the public half, in hex; nothing for HMAC, which has none."""
+    return sha256(key.public_key).hexdigest() if key.public_key else ""
+
+
+def vkeys(key: SigningKey) -> list[str]:
+    """Return the lines that pin a checkpoint key, one for each ledger."""
+    return [NoteKey(ledger.origin, bytes(key.public_key)).vkey for ledger in Ledger.objects.order_by("pk")]
+
+
+def is_public(key: SigningKey) -> bool:
+    """Tell whether outsiders can verify what the key signs."""
+    return ALGORITHMS[key.algorithm].outsiders_can_verify
+
+
+def _cells(key: SigningKey) -> tuple[str, ...]:
+    algorithm = key.algorithm if is_public(key) else f"{key.algorithm} (1)"
+    return (key.id, key.purpose, algorithm, key.state, _moment(since(key)))
+
+
 def _public_facts(key: SigningKey) -> Iterator[tuple[str, str]]:
     if key.public_key:
         yield "public key", base64.b64encode(key.public_key).decode()
@@ -103,17 +155,6 @@ def _public_facts(key: SigningKey) -> Iterator[tuple[str, str]]:
         jwk = public_jwk(key.id, key.algorithm, bytes(key.public_key))
         if jwk is not None:
             yield "jwk", json.dumps(jwk)
-
-
-def _steps(key: SigningKey) -> Iterator[tuple[str, str]]:
-    for leaf_index, record in KeyEvent.objects.values_list("leaf_index", "record"):
-        said = orjson.loads(bytes(record))
-        if said.get("key") == key.id:
-            yield f"keys leaf {leaf_index}", f"{said['at']} {said['event']} by {said['by']}: {said['reason']}"
-
-
-def _is_public(key: SigningKey) -> bool:
-    return ALGORITHMS[key.algorithm].outsiders_can_verify
 
 
 def _moment(at: datetime | None) -> str:

@@ -28,12 +28,19 @@ class TrustedAnchor:
     ledger: str
     size: int
     path: Path
+    written_at: datetime | None
 
 
 def older_than(since: datetime, directory: Path) -> dict[str, TrustedAnchor]:
     """Return, by ledger name, the largest anchor that was written before `since`; ledgers without one are left out."""
     older = (one for one in anchors.read_all(directory) if one.written_at is not None and one.written_at < since)
     return _largest(older)
+
+
+def offered(ledger: Ledger, since: datetime, directory: Path, *, sizes: int = 25) -> list[TrustedAnchor]:
+    """Return the last anchors of a ledger that were written before `since`, largest first, one for each tree size."""
+    found = anchors.newest(directory, ledger.name, before=since, sizes=sizes)
+    return [_require_own_tree(ledger, anchor) for anchor in found]
 
 
 def of_files(paths: Iterable[Path]) -> dict[str, TrustedAnchor]:
@@ -64,4 +71,4 @@ def _require_own_tree(ledger: Ledger, anchor: anchors.Anchor) -> TrustedAnchor:
         raise BadCheckpointError(
             f"{anchor.path} is not of the tree that the ledger {ledger.name} holds: run ./auditlog verify first"
         )
-    return TrustedAnchor(ledger.name, said.size, anchor.path)
+    return TrustedAnchor(ledger.name, said.size, anchor.path, anchor.written_at)
