@@ -26,6 +26,12 @@ def page(key: SigningKey, since: datetime | None = None) -> str:
     return f"/admin/signing/signingkey/{key.pk}/compromise/{asked}"
 
 
+def believing(key: SigningKey, **sizes: int) -> dict[str, str]:
+    """Return the choices for every ledger in which the key may sign: nothing, where no size is named."""
+    ledgers = KeyWindow.objects.filter(key=key).values_list("ledger__name", flat=True)
+    return {"reason": "stolen", **{f"ledger-{name}": str(sizes.get(name, 0)) for name in ledgers}}
+
+
 def window(key: SigningKey, ledger: str = "activity") -> KeyWindow:
     return KeyWindow.objects.get(key=key, ledger__name=ledger)
 
@@ -61,7 +67,7 @@ def test_anchors_before_the_theft_are_offered_and_later_ones_not(sam: Client) ->
 def test_the_key_is_believed_up_to_the_chosen_leaf_and_replaced(sam: Client) -> None:
     yesterday, since = anchored_in_the_past(sam)
     key = active_key()
-    asked = {"ledger-activity": str(yesterday), "ledger-meta": "0", "reason": "laptop stolen"}
+    asked = believing(key, activity=yesterday) | {"reason": "laptop stolen"}
     said = text_of(sam.post(page(key, since), asked, follow=True))
     assert f"untrusted from {yesterday}" in said
     key.refresh_from_db()
@@ -75,7 +81,7 @@ def test_what_is_no_anchor_older_than_the_theft_is_refused(sam: Client) -> None:
     yesterday, since = anchored_in_the_past(sam)
     key = active_key()
     for size in (yesterday + 2, yesterday - 1, -1, 10**12):
-        response = sam.post(page(key, since), {"ledger-activity": str(size), "ledger-meta": "0", "reason": "stolen"})
+        response = sam.post(page(key, since), believing(key, activity=size))
         assert b"errorlist" in response.content
     key.refresh_from_db()
     assert key.state == "active"
@@ -83,7 +89,7 @@ def test_what_is_no_anchor_older_than_the_theft_is_refused(sam: Client) -> None:
 
 @pytest.mark.parametrize("missing", ["reason", "ledger-activity"])
 def test_reason_and_a_choice_for_every_ledger_are_needed(sam: Client, missing: str) -> None:
-    asked = {"ledger-activity": "0", "ledger-meta": "0", "reason": "stolen"}
+    asked = believing(active_key())
     del asked[missing]
     assert b"errorlist" in sam.post(page(active_key()), asked).content
     assert key_steps() == []
@@ -112,7 +118,7 @@ def test_an_anchor_of_another_tree_is_not_offered(sam: Client) -> None:
 def test_a_later_leaf_than_before_is_refused_in_the_services_words(sam: Client) -> None:
     yesterday, since = anchored_in_the_past(sam)
     key = active_key()
-    asked = {"ledger-activity": "0", "ledger-meta": "0", "reason": "stolen"}
+    asked = believing(key)
     assert sam.post(page(key, since), asked).status_code == 302
     said = text_of(sam.post(page(key, since), asked | {"ledger-activity": str(yesterday)}))
     assert "is distrusted in activity from leaf 0 on, never from a later one" in said
@@ -121,7 +127,7 @@ def test_a_later_leaf_than_before_is_refused_in_the_services_words(sam: Client) 
 
 def test_a_checkpoint_key_says_what_verifiers_must_do(sam: Client) -> None:
     key = active_key("checkpoint")
-    asked = {"ledger-activity": "0", "ledger-keys": "0", "ledger-meta": "0", "reason": "stolen"}
+    asked = believing(key)
     said = text_of(sam.post(page(key), asked, follow=True))
     assert "take the lines below out of each trust file" in said
     assert "auditlog.test/activity+" in said
@@ -129,7 +135,7 @@ def test_a_checkpoint_key_says_what_verifiers_must_do(sam: Client) -> None:
 
 def test_who_may_look_may_not_say_so() -> None:
     key = active_key()
-    asked = {"ledger-activity": "0", "ledger-meta": "0", "reason": "stolen"}
+    asked = believing(key)
     assert administrator("ann", "auditor").post(page(key), asked).status_code == 403
     key.refresh_from_db()
     assert key.state == "active"
