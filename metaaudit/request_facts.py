@@ -13,10 +13,10 @@ from django.http import UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
 from activity import access
+from activity.addresses import client_address
 from activity.api.authentication import KEYWORD
 from activity.models import ApiKey
 from metaaudit import redaction
-from metaaudit.addresses import client_address
 from metaaudit.record import ANONYMOUS, Who
 from metaaudit.vocabulary import REDACTED, Auth
 

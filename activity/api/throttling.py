@@ -11,18 +11,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 
+from activity.addresses import client_address
+
 if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
 
-class Throttle(SimpleRateThrottle):
+class CountedByAddress(SimpleRateThrottle):
+    """Knows whom to count by address: the framework would believe whatever a client writes into X-Forwarded-For."""
+
+    def get_ident(self, request: Request) -> str:
+        """Return the address that the peer or our own proxies vouch for; all on a Unix socket are one."""
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        return client_address(request.META.get("REMOTE_ADDR", ""), forwarded, settings.AUDITLOG_PROXIES) or "unix"
+
+
+class Throttle(CountedByAddress):
     """Counts requests under the view's `throttle_scope`, or under `read` or `write`."""
 
     num_requests: int | None
@@ -51,7 +63,7 @@ class Throttle(SimpleRateThrottle):
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
 
-class RefusedKeys(SimpleRateThrottle):
+class RefusedKeys(CountedByAddress):
     """Counts wrong API keys by address."""
 
     scope = "refused"

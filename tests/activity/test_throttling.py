@@ -64,6 +64,25 @@ def test_strangers_are_counted_by_address_and_kind() -> None:
 
 
 @pytest.mark.usefixtures("slow")
+def test_a_stranger_who_claims_another_address_each_time_is_counted_all_the_same() -> None:
+    def ask(forged: int) -> int:
+        return Client().get("/.well-known/jwks.json", headers={"X-Forwarded-For": f"198.51.100.{forged}"}).status_code
+
+    assert [ask(forged) for forged in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.usefixtures("slow")
+@override_settings(AUDITLOG_PROXIES=["127.0.0.1/32"])
+def test_behind_a_proxy_of_ours_strangers_are_counted_one_by_one() -> None:
+    def ask(forwarded: str) -> int:
+        return Client().get("/.well-known/jwks.json", headers={"X-Forwarded-For": forwarded}).status_code
+
+    assert [ask("198.51.100.1") for _ in range(3)] == [200, 200, 429]
+    assert ask("198.51.100.2") == 200
+    assert ask("203.0.113.5, 198.51.100.1") == 429
+
+
+@pytest.mark.usefixtures("slow")
 def test_wrong_keys_are_counted_and_then_even_a_right_one_waits() -> None:
     shop = client("logs:write")
     guess = Client(headers={"Authorization": "Api-Key abcdefgh.wrong"})

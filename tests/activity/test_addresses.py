@@ -2,7 +2,7 @@
 
 import pytest
 
-from metaaudit.addresses import client_address
+from activity.addresses import client_address
 
 PROXIES = ["10.0.0.0/8", "2001:db8:1::/48"]
 
