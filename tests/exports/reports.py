@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from pypdf import PdfReader
+from pypdf.generic import NameObject
+
 from exports import render_ndjson
 from exports.manifest import Claim
 from exports.pades import sign_pdf
 from exports.render_pdf import render_pdf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from exports.rows import ExportedEntry
@@ -58,6 +61,43 @@ def report(entries: Sequence[ExportedEntry], to: Path, **changes: Any) -> Path:
     ndjson = render_ndjson.rows(entries) if entries else b""
     render_pdf(claim_of(entries, **changes), iter(entries), ndjson=ndjson, to=to, verify_address=ADDRESS)
     return to
+
+
+# Names of PDF objects that act, load or show what is elsewhere.
+ACTIVE = frozenset(
+    [
+        "/JavaScript",
+        "/JS",
+        "/URI",
+        "/Launch",
+        "/OpenAction",
+        "/AA",
+        "/A",
+        "/GoToR",
+        "/GoToE",
+        "/SubmitForm",
+        "/ImportData",
+        "/RichMedia",
+    ]
+)
+
+
+def names_in(pdf: Path) -> set[str]:
+    """Return every key and name in the objects of a file; in compressed bytes any name may stand by chance."""
+    reader = PdfReader(pdf)
+    return {name for number in reader.xref[0] for name in _names(reader.get_object(number))}
+
+
+def _names(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from _names(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _names(each)
+    elif isinstance(value, NameObject):
+        yield value
 
 
 def pages_text(pdf: Path) -> list[str]:
