@@ -15,6 +15,8 @@ from tests.clusters import Database
 EVENT = Event("shop.order", "order", "ada", datetime(2026, 11, 23, 5, 40, 1, 123456, tzinfo=UTC), "shop")
 # What the server gives to each entry anew, and what follows from it.
 OWN = {"id", "leaf_index", "record", "recorded_at", "signature"}
+# The state of locks, which no writer sets: the database's defaults.
+LOCKS = {"held_by", "hold_count", "governance_until", "compliance_until", "locks_at", "override_id", "override_until"}
 
 EVENTS = {
     "the fewest fields": EVENT,
@@ -43,7 +45,7 @@ def test_a_row_of_copy_is_the_row_of_insert(fresh_database: Database, name: str)
     alone = replace(EVENTS[name], event_id=None)
     batch = [replace(EVENT, actor="companion"), alone]
     inserted, copied = columns(record(alone).id), columns(record_many(batch)[1].id)
-    assert {*copied} == {"ledger_id", "key_id", *copy_rows.COLUMNS}
+    assert {*copied} == {"ledger_id", "key_id", *copy_rows.COLUMNS, *LOCKS}
     assert {key: value for key, value in copied.items() if key not in OWN} == {
         key: value for key, value in inserted.items() if key not in OWN
     }

@@ -78,7 +78,7 @@ def test_json_is_one_object_and_nothing_else(database: Database) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     said: dict[str, Any] = json.loads(done.stdout)
     assert said["outcome"] == "tampered"
-    assert [report["ledger"] for report in said["ledgers"]] == ["keys", "activity", "meta"]
+    assert [report["ledger"] for report in said["ledgers"]] == ["keys", "activity", "meta", "meta-summaries"]
     activity = said["ledgers"][1]
     assert set(activity) == {
         *("ledger", "outcome", "since", "size", "root", "signed", "unsigned", "first_bad_leaf", "count", "findings")
