@@ -339,18 +339,22 @@ def entries_elsewhere() -> list[Finding]:
             "(SELECT a.ledger_id FROM public.activity_logs a ORDER BY a.ledger_id LIMIT 1) UNION ALL "
             "SELECT (SELECT a.ledger_id FROM public.activity_logs a WHERE a.ledger_id > c.ledger_id "
             "ORDER BY a.ledger_id LIMIT 1) FROM claimed c WHERE c.ledger_id IS NOT NULL) "
-            "SELECT stray.id::text, stray.ledger_id FROM claimed c, LATERAL (SELECT a.id, a.ledger_id "
+            "SELECT stray.id::text, stray.ledger_id, stray.leaf_index "
+            "FROM claimed c, LATERAL (SELECT a.id, a.ledger_id, a.leaf_index "
             "FROM public.activity_logs a WHERE a.ledger_id = c.ledger_id LIMIT %s) stray "
             "WHERE c.ledger_id NOT IN (SELECT l.id FROM public.ledgers l WHERE l.kind = 'activity') UNION ALL "
-            "(SELECT a.id::text, NULL FROM public.activity_logs a WHERE a.ledger_id IS NULL LIMIT %s)",
+            "(SELECT a.id::text, NULL, a.leaf_index FROM public.activity_logs a WHERE a.ledger_id IS NULL LIMIT %s)",
             [MAX_FINDINGS, MAX_FINDINGS],
         )
         strays = cursor.fetchall()
     return [
         Finding(
-            ACTIVITY_LEDGER, None, Verdict.TAMPERED, f"the entry {entry_id} is in no ledger of entries ({ledger_id})"
+            ACTIVITY_LEDGER,
+            None,
+            Verdict.TAMPERED,
+            f"the entry {entry_id} is in no ledger of entries, but at leaf {leaf_index} of the ledger {ledger_id}",
         )
-        for entry_id, ledger_id in strays
+        for entry_id, ledger_id, leaf_index in strays
     ]
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from activity.models import ActivityLog
 from activity.services import record_many
+from exports.services import order as order_export
 from locking import policies, services
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
 from tests.attacks.intruder import amendment, real_events
 from tests.clusters import Clusters, Database, server_names
+from tests.exports.ordering import person
 from tests.locking.people import approver, officer
 
 ACTIVITY = "(SELECT id FROM ledgers WHERE name = 'activity')"
@@ -84,6 +86,9 @@ ATTACKS = {
     ("lock_overrides", "forward_only"): ("AL006", "UPDATE lock_overrides SET runs_until = now() + interval '1 year'"),
     ("lock_policies", "forward_only"): ("AL006", "DELETE FROM lock_policies"),
     ("verification_runs", "append_only"): ("AL001", "DELETE FROM verification_runs"),
+    ("export_certificates", "certificate_steps"): ("AL005", "UPDATE export_certificates SET person = 'eve'"),
+    ("exports", "facts_stay"): ("AL001", "UPDATE exports SET purpose = 'another'"),
+    ("export_parts", "made_once"): ("AL001", "DELETE FROM export_parts"),
     ("meta_logs", "append_only"): ("AL001", "DELETE FROM meta_logs"),
     ("meta_logs", "in_ledger"): (
         "AL003",
@@ -107,6 +112,9 @@ TRUNCATED = {
     "lock_overrides": "forward_only_truncate",
     "lock_policies": "forward_only_truncate",
     "verification_runs": "append_only_truncate",
+    "export_certificates": "certificate_steps_truncate",
+    "exports": "facts_stay_truncate",
+    "export_parts": "made_once_truncate",
     "meta_logs": "append_only_truncate",
 }
 ATTACKS |= {(table, guard): ("AL001", f"TRUNCATE {table}") for table, guard in TRUNCATED.items()}
@@ -140,6 +148,7 @@ def database(request: pytest.FixtureRequest, clusters: Clusters, django_db_block
     with django_db_blocker.unblock(), clusters[request.param].clone() as clone, clone.as_django_databases():
         record_many(real_events(300))
         lock_some()
+        order_export(by=person("olivia"), ledger="activity", filters={}, formats=["csv"], purpose="r")
         record_access(access=Access(Who("user:1", "ada"), "list", "GET", "/api/v1/logs", "api/v1/logs"))
         clone.app().execute(
             f"INSERT INTO verification_runs (ledger_id, started_at, since, size, root, outcome, findings) "

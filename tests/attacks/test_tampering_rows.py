@@ -11,6 +11,7 @@ from signing import jws
 from signing.algorithms import ALGORITHMS
 from signing.models import SigningKey
 from signing.providers import PROVIDERS
+from signing.queries import ledger_named
 from tests.attacks.conftest import Attacked
 from tests.attacks.intruder import Verification, assert_clean, of, verify
 
@@ -23,6 +24,12 @@ CONTENTS = (
 def _caught(leaf: int, *, ledger: str = "activity") -> Verification:
     found = verify()
     assert (found.exit_code, found.outcome, found.first_bad_leaf(ledger)) == (1, "tampered", leaf), found.reports
+    return found
+
+
+def _caught_nowhere() -> Verification:
+    found = verify()
+    assert (found.exit_code, found.outcome) == (1, "tampered"), found.reports
     return found
 
 
@@ -107,7 +114,11 @@ def test_an_entry_put_into_the_empty_meta_ledger_is_noticed(attacked: Attacked) 
     attacked.intruder.insert_copy(
         300, id=NEW_ID, event_id="NULL", leaf_index="0", ledger_id="(SELECT id FROM ledgers WHERE name = 'meta')"
     )
-    _caught(0, ledger="meta")
+    # No ledger of accesses takes entries, so it is named by its id, with the leaf that it claims.
+    found = _caught_nowhere()
+    claimed = ledger_named("meta").pk
+    named = NEW_ID.strip("'")
+    assert found.alarms() == [f"the entry {named} is in no ledger of entries, but at leaf 0 of the ledger {claimed}"]
 
 
 def test_a_backdated_entry_is_noticed_though_record_and_column_agree(attacked: Attacked) -> None:
