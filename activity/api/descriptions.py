@@ -210,6 +210,7 @@ list_log_types = extend_schema(
     tags=["Log types"],
     responses={200: _answer(shapes.LOG_TYPES, "All of them.")},
 )
+A_CHECKPOINT = OpenApiExample("a checkpoint", value={"checkpoint": _NOTE}, request_only=True, media_type=JSON)
 verify_evidence = extend_schema(
     operation_id="verify_evidence",
     summary="Verify a piece of evidence, without an account",
@@ -229,5 +230,5 @@ verify_evidence = extend_schema(
             },
         )
     },
-    examples=[OpenApiExample("a checkpoint", value={"checkpoint": _NOTE}, request_only=True)],
+    examples=[A_CHECKPOINT],
 )

@@ -150,4 +150,5 @@ verify_evidence = extend_schema(
     tags=activity.EVIDENCE,
     request={JSON: said(EVIDENCE, "One piece of evidence."), CONTAINER_TYPE: _BINARY, "application/pdf": _BINARY},
     responses={200: _answer({"anyOf": [JUDGEMENT, REPORT]}, "The verdict, or of an export the checks.")},
+    examples=[activity.A_CHECKPOINT],
 )

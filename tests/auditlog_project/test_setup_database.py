@@ -104,7 +104,7 @@ def test_one_run_makes_everything_and_the_next_finds_it_there(site: Site) -> Non
 def test_what_was_changed_meanwhile_is_put_right_and_said(site: Site) -> None:
     site.set_up(**site.administrator)
     site.administer(
-        "GRANT DELETE, UPDATE (record) ON activity_logs TO {app}; REVOKE SELECT ON auth_user FROM {app}", site.name
+        "GRANT DELETE, UPDATE (recorded_at) ON activity_logs TO {app}; REVOKE SELECT ON auth_user FROM {app}", site.name
     )
     site.administer("GRANT TEMP ON DATABASE {name} TO PUBLIC; ALTER ROLE {app} CREATEDB")
     site.administer("ALTER ROLE {approver} PASSWORD 'somebody changed it'")

@@ -97,7 +97,7 @@ def test_a_failure_has_a_page_and_no_details(ann: User, monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the failure")
 
-    monkeypatch.setattr("exports.views.brought.judge_text", fail)
+    monkeypatch.setattr("exports.views.verify.brought.judge_text", fail)
     response = Client(raise_request_exception=False).post("/verify/", {"text": "x"})
     assert response.status_code == 500
     assert b"Something failed here" in response.content

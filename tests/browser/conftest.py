@@ -102,7 +102,8 @@ def browse(chromium: Browser, site: Site) -> Callable[..., Any]:
 
 @contextmanager
 def _window(chromium: Browser, site: Site, name: str | None) -> Iterator[Page]:
-    context = chromium.new_context(base_url=site.url, viewport=DESKTOP)
+    # Without transitions: a colour that is still on its way has any contrast.
+    context = chromium.new_context(base_url=site.url, viewport=DESKTOP, reduced_motion="reduce")
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)

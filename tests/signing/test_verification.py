@@ -38,7 +38,7 @@ def tamper(database: Database, table: str, sql: str, *arguments: object) -> list
 def test_the_ring_holds_every_key_and_ledger(database: Database) -> None:
     ring = trusted().ring
     assert set(ring.keys) == set(SigningKey.objects.values_list("id", flat=True))
-    assert set(ring.ledgers) == {"keys", "activity", "meta"}
+    assert set(ring.ledgers) == {"keys", "activity", "meta", "meta-summaries"}
 
 
 # 1. The records are the leaves
