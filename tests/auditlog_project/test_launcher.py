@@ -144,7 +144,7 @@ class Served:
 
     def says(self, text: str) -> str:
         """Return the output as soon as it contains the text."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while text not in self.log.read_text():
             assert time.monotonic() < deadline, self.log.read_text()
             assert self.launcher.poll() is None, self.log.read_text()
@@ -153,7 +153,7 @@ class Served:
 
     def ends(self, pids: dict[str, int]) -> int:
         """Return the exit code, once no child is left."""
-        code = self.launcher.wait(60)
+        code = self.launcher.wait(180)
         deadline = time.monotonic() + 30
         while any(Path(f"/proc/{pid}/cwd").exists() for pid in pids.values()):
             assert time.monotonic() < deadline, self.log.read_text()
