@@ -16,8 +16,8 @@ from rest_framework_api_key.crypto import KeyGenerator
 
 from activity.errors import AuthorityError
 from activity.models import ApiKey, LedgerGrant
-from activity.record import MAX_CHARACTERS, SYSTEM_PREFIX, Event
-from activity.services import SYSTEM_SOURCE, record_system
+from activity.record import MAX_CHARACTERS
+from activity.services import record_step
 from signing.models import Ledger
 from signing.queries import ledger_named
 
@@ -159,16 +159,4 @@ def _require(reason: str) -> None:
 
 
 def _record(kind: str, *, target: str, by: str, **facts: object) -> None:
-    record_system(
-        Event(
-            type=f"{SYSTEM_PREFIX}{kind}",
-            action=kind.replace("-", " ").replace(".", " "),
-            actor=by,
-            occurred_at=datetime.now(UTC),
-            source=SYSTEM_SOURCE,
-            target=target,
-            outcome="success",
-            severity="notice",
-            data=dict(facts),
-        )
-    )
+    record_step(kind=kind, target=target, by=by, data=facts)

@@ -123,7 +123,9 @@ def _text(name: str) -> Callable[[str], str]:
     return take
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return what reads a parameter that is one of these words. It raises ValueError saying so."""
+
     def take(text: str) -> str:
         if text not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}")
@@ -132,7 +134,9 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return take
 
 
-def _number(lowest: int, highest: int) -> Callable[[str], int]:
+def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return what reads a parameter that is a number within these bounds. It raises ValueError saying so."""
+
     def take(text: str) -> int:
         if not (
             text.isascii() and text.isdigit() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest
@@ -151,23 +155,23 @@ def _ip(text: str) -> str:
 
 
 def _truth(text: str) -> bool:
-    return _one_of("true", "false")(text) == "true"
+    return one_of("true", "false")(text) == "true"
 
 
 _EQUAL: dict[str, Callable[[str], Any]] = {
-    "outcome": _one_of(*OUTCOMES),
-    "severity": _one_of(*SEVERITIES),
+    "outcome": one_of(*OUTCOMES),
+    "severity": one_of(*SEVERITIES),
     "ip": _ip,
-    "leaf_index": _number(0, _MAX_LEAF),
+    "leaf_index": whole_number(0, _MAX_LEAF),
     "kid": str,
-    "revision": _number(1, 2**31 - 1),
+    "revision": whole_number(1, 2**31 - 1),
     "locked": _truth,
 }
 _REST: dict[str, Callable[[str], Any]] = {
-    "leaf_from": _number(0, _MAX_LEAF),
-    "leaf_to": _number(0, _MAX_LEAF),
-    "order": _one_of(*ORDERS),
-    "limit": _number(1, MAX_LIMIT),
+    "leaf_from": whole_number(0, _MAX_LEAF),
+    "leaf_to": whole_number(0, _MAX_LEAF),
+    "order": one_of(*ORDERS),
+    "limit": whole_number(1, MAX_LIMIT),
     "cursor": str,
     "ledger": str,
 }

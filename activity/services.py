@@ -84,6 +84,23 @@ def record_system(event: Event) -> Receipt:
     return _store(opened, _prepare(opened, [event], _ground(), system=True))[0]
 
 
+def record_step(*, kind: str, target: str, by: str, data: dict[str, Any], outcome: str = "success") -> Receipt:
+    """Record a step that somebody took in this application, as a system entry of type `auditlog.<kind>`."""
+    return record_system(
+        Event(
+            type=f"{SYSTEM_PREFIX}{kind}",
+            action=kind.replace("-", " ").replace(".", " "),
+            actor=by,
+            occurred_at=datetime.now(UTC),
+            source=SYSTEM_SOURCE,
+            target=target,
+            outcome=outcome,
+            severity="notice",
+            data=data,
+        )
+    )
+
+
 @transaction.atomic
 def set_log_type(
     *, pattern: str, requires_signature: bool, algorithm: str, description: str, by: str, reason: str
@@ -183,19 +200,7 @@ def _record_log_type(log_type: LogType, step: str, *, by: str, reason: str) -> N
     said: dict[str, object] = {"pattern": log_type.pattern, "reason": reason}
     if step == "set":
         said |= queries.log_type_facts(log_type)
-    record_system(
-        Event(
-            type=f"{SYSTEM_PREFIX}log-type.{step}",
-            action=f"log type {step}",
-            actor=by,
-            occurred_at=datetime.now(UTC),
-            source=SYSTEM_SOURCE,
-            target=log_type.pattern,
-            outcome="success",
-            severity="notice",
-            data=said,
-        )
-    )
+    record_step(kind=f"log-type.{step}", target=log_type.pattern, by=by, data=said)
 
 
 def _refuse_system_types(events: Sequence[Event]) -> None:

@@ -10,19 +10,18 @@ could be verified, or was not for too long, is a finding like any other.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from activity import notices, queries, services
 from activity.models import OpenFinding, VerificationRun
 from activity.verification import CHECKS, FURTHER_CHECKS, LedgerCheck, Report, entries_elsewhere, verify_log_types
-from signing import anchors, trust
+from signing import anchors, statements, trust
 from signing.models import Ledger
 from signing.verdicts import ALARMS, Finding, Verdict
 from signing.verification import KEYS_LEDGER, verify_keys
@@ -80,7 +79,7 @@ def verify(
 
 def run(kind: str) -> bool:
     """Verify everything as the schedule does, with pinned keys and anchors of the settings; False: one runs already."""
-    with _alone(kind) as alone:
+    with statements.alone(_LOCKS[kind]) as alone:
         if not alone:
             return False
         try:
@@ -154,19 +153,6 @@ def _keep(found: Sequence[Finding], *, closing: Sequence[str], verified: str | N
 def _fingerprint(finding: Finding) -> str:
     said = f"{finding.ledger}\n{finding.leaf_index}\n{finding.verdict}\n{finding.reason}"
     return sha256(said.encode()).hexdigest()
-
-
-@contextmanager
-def _alone(kind: str) -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCKS[kind]])
-        held = bool(cursor.fetchone()[0])
-    try:
-        yield held
-    finally:
-        if held:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCKS[kind]])
 
 
 def _pinned() -> list[NoteKey]:

@@ -7,7 +7,6 @@ cancel, expire, download
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,14 +24,14 @@ from activity import access
 from activity.extraction import Extraction
 from activity.filters import search_of
 from activity.ground import present_ground
-from activity.record import SYSTEM_PREFIX, Event
-from activity.services import SYSTEM_SOURCE, record_system
+from activity.services import SYSTEM_SOURCE, record_step
 from exports import files
 from exports.assembly import assemble
 from exports.downloads import Download, open_download
 from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
 from exports.making import PART_LEAVES, make_part
 from exports.models import Export, ExportPart
+from signing import statements
 from signing.authorities import time_stamp
 from signing.errors import BadCheckpointError, LedgerNotFoundError, SigningError
 from signing.ledger import sign_checkpoint
@@ -236,7 +235,7 @@ def _begun(export_id: UUID) -> Export | None:
 
 def _finish(export_id: UUID) -> None:
     """Join the parts of an export, sign, and store the file, if all are made and nobody else does it."""
-    with _alone(export_id) as alone:
+    with statements.alone(int.from_bytes(export_id.bytes[-8:], signed=True)) as alone:
         export = _begun(export_id)
         if not alone or export is None:
             return
@@ -287,21 +286,6 @@ def _remove_parts(export: Export) -> None:
         files.remove(made.values())
 
 
-@contextmanager
-def _alone(export_id: UUID) -> Iterator[bool]:
-    """Hold an advisory lock, which a dead worker gives back, instead of a transaction that would be open for long."""
-    key = int.from_bytes(export_id.bytes[-8:], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
-        held = bool(cursor.fetchone()[0])
-    try:
-        yield held
-    finally:
-        if held:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-
-
 def _order_facts(export: Export) -> dict[str, object]:
     return {
         "ledger": export.ledger.name,
@@ -324,16 +308,5 @@ def _made_facts(claim: Claim, sha256: str) -> dict[str, object]:
 
 
 def _record(export: Export, step: str, *, by: str, **facts: object) -> None:
-    record_system(
-        Event(
-            type=f"{SYSTEM_PREFIX}export.{step}",
-            action=f"export {step}",
-            actor=by,
-            occurred_at=datetime.now(UTC),
-            source=SYSTEM_SOURCE,
-            target=str(export.pk),
-            outcome="failure" if step == "failed" else "success",
-            severity="notice",
-            data=dict(facts),
-        )
-    )
+    outcome = "failure" if step == "failed" else "success"
+    record_step(kind=f"export.{step}", target=str(export.pk), by=by, data=facts, outcome=outcome)

@@ -28,7 +28,7 @@ from activity.models import ActivityLog
 from activity.policies import require_pattern
 from activity.record import timestamp
 from activity.search import data_of
-from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE
+from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
 from locking import scopes, services
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock
@@ -90,9 +90,8 @@ def set_policy(  # noqa: PLR0913 all that a policy is
         lock_days=lock_days,
     )
     services.require_no_transaction()
-    recorded = services.record_step(
-        kind="lock-policy.set", target=name, by=by.get_username(), data=policy_facts(policy) | {"reason": reason}
-    )
+    said = policy_facts(policy) | {"reason": reason}
+    recorded = record_step(kind="lock-policy.set", target=name, by=by.get_username(), data=said).id
     services.as_approver(
         call="policy_set(%s, %s::smallint, %s, %s::jsonb, %s::jsonb, %s, %s, %s, %s::uuid)",
         parameters=[

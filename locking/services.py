@@ -24,8 +24,7 @@ from django.db.models import Q
 
 from activity import access
 from activity.models import ActivityLog
-from activity.record import SYSTEM_PREFIX, Event
-from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_system
+from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
 from locking import notices, scopes
 from locking.errors import LockNotFoundError, LockRefusedError
 from locking.models import LIFTED, LockOverride, LogLock
@@ -276,36 +275,21 @@ def review_override(*, override_id: int, by: User, note: str) -> LockOverride:
     return _override(override_id)
 
 
-def record_step(*, kind: str, target: str, by: str, data: dict[str, object]) -> UUID | str:
-    """Record a step of this app as a system entry and return the entry's id."""
-    return record_system(
-        Event(
-            type=f"{SYSTEM_PREFIX}{kind}",
-            action=kind.replace("-", " ").replace(".", " "),
-            actor=by,
-            occurred_at=datetime.now(UTC),
-            source=SYSTEM_SOURCE,
-            target=target,
-            outcome="success",
-            severity="notice",
-            data=data,
-        )
-    ).id
-
-
-def _record(kind: str, made: LogLock, *, by: str, reason: str | None = None) -> UUID | str:
+def _record(kind: str, made: LogLock, *, by: str, reason: str | None = None) -> str:
     said = lock_facts(made) | {"reason": made.reason if reason is None else reason}
-    return record_step(kind=kind, target=str(made), by=by, data=said)
+    return record_step(kind=kind, target=str(made), by=by, data=said).id
 
 
-def _record_first(kind: str, made: LogLock, *, by: str, reason: str) -> UUID | str:
+def _record_first(kind: str, made: LogLock, *, by: str, reason: str) -> str:
     require_no_transaction()
     said = lock_facts(made) | {"reason": reason, "at_size": _size(made.ledger)}
-    return record_step(kind=kind, target=str(made), by=by, data=said)
+    return record_step(kind=kind, target=str(made), by=by, data=said).id
 
 
-def _record_override(step: str, made: LockOverride, *, by: str, reason: str) -> UUID | str:
-    return record_step(kind=f"override.{step}", target=str(made), by=by, data=override_facts(made) | {"reason": reason})
+def _record_override(step: str, made: LockOverride, *, by: str, reason: str) -> str:
+    return record_step(
+        kind=f"override.{step}", target=str(made), by=by, data=override_facts(made) | {"reason": reason}
+    ).id
 
 
 def require_no_transaction() -> None:

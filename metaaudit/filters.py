@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from activity.errors import BadQueryError, Problem
+from activity.filters import one_of, whole_number
 from activity.record import parse_timestamp
 from metaaudit.queries import MAX_LIMIT, Wanted
 from metaaudit.vocabulary import ACTIONS, Auth, Phase
@@ -64,25 +65,6 @@ def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
         raise ValueError(f"there is no such parameter; there are: {', '.join(PARAMETERS)}")
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def take(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text
-
-    return take
-
-
-def _number(lowest: int, highest: int) -> Callable[[str], int]:
-    def take(text: str) -> int:
-        is_number = text.isascii() and text.isdigit() and len(text) <= len(str(highest))
-        if not is_number or not lowest <= int(text) <= highest:
-            raise ValueError(f"must be a whole number from {lowest} to {highest}")
-        return int(text)
-
-    return take
-
-
 def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
@@ -101,12 +83,12 @@ def _hash(text: str) -> bytes:
 
 
 _EQUAL: dict[str, Callable[[str], Any]] = {
-    "action": _one_of(*ACTIONS),
+    "action": one_of(*ACTIONS),
     "route": str,
-    "status": _number(0, 999),
+    "status": whole_number(0, 999),
     "query_hash": _hash,
-    "auth": _one_of(*Auth),
-    "phase": _one_of(*Phase),
+    "auth": one_of(*Auth),
+    "phase": one_of(*Phase),
     "path": str,
     "request_id": str,
 }
@@ -118,7 +100,7 @@ _SAW: dict[str, tuple[str, Callable[[str], Any]]] = {
 _REST: dict[str, tuple[str, Callable[[str], Any]]] = {
     "from": ("at_from", parse_timestamp),
     "to": ("at_to", parse_timestamp),
-    "limit": ("limit", _number(1, MAX_LIMIT)),
+    "limit": ("limit", whole_number(1, MAX_LIMIT)),
     "cursor": ("after", _uuid),
 }
 PARAMETERS = ("user", *_EQUAL, *_SAW, *_REST)

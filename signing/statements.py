@@ -6,13 +6,14 @@ statements that every append needs, that is half of their time.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db import connection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import LiteralString
 
 
@@ -23,3 +24,20 @@ def execute(statement: LiteralString, parameters: Sequence[Any]) -> list[tuple[A
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, parameters, prepare=True)
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def alone(key: int) -> Iterator[bool]:
+    """Hold an advisory lock of PostgreSQL, and tell whether nobody else has it; one that somebody dies with is free.
+
+    It stands in for a transaction that would be open for long. `key` is 64 bits, signed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        held = bool(cursor.fetchone()[0])
+    try:
+        yield held
+    finally:
+        if held:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

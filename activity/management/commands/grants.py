@@ -6,13 +6,14 @@ import argparse
 from typing import Any
 
 from django.contrib.auth.models import Group, User
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from activity import authority
 from activity.errors import ActivityError
 from activity.models import LedgerGrant
 from signing.errors import SigningError
 from signing.management.accountability import accountable, add_accountability
+from signing.management.teaching import TeachingCommand
 
 _HELP = """
 Give and take the right of people to see a ledger.
@@ -28,13 +29,8 @@ examples:
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="give|list|take")

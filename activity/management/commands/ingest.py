@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from activity.errors import BadStreamError, BadUnitsError
@@ -28,6 +28,7 @@ from activity.management.ingestion import Ingestion
 from activity.models import ActivityLog
 from activity.queries import ACTIVITY_LEDGER
 from signing.errors import LedgerNotFoundError, SigningError
+from signing.management.teaching import TeachingCommand
 from signing.models import Ledger
 from signing.queries import latest_checkpoint, ledger_named
 
@@ -57,13 +58,8 @@ _TERMINAL_SECONDS, _LINE_SECONDS = 0.2, 10.0
 _INTERRUPTED = 130
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("file", help="the file to read; - is standard input")

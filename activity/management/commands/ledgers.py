@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from signing import queries, services
 from signing.errors import SigningError
 from signing.management.accountability import accountable, add_accountability
+from signing.management.teaching import TeachingCommand
 from signing.models import Ledger
 
 _HELP = """
@@ -28,13 +29,8 @@ examples:
 _ROOT_SHOWN = 16  # hex digits
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|open")

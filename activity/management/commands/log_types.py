@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from activity import services
 from activity.errors import ActivityError
@@ -13,6 +13,7 @@ from activity.models import LogType
 from activity.policies import DEFAULT
 from signing.algorithms import ALGORITHMS
 from signing.management.accountability import accountable, add_accountability
+from signing.management.teaching import TeachingCommand
 
 _HELP = f"""
 List, set and remove log types: what they say about an event's type decides whether its entry is signed.
@@ -29,13 +30,8 @@ examples:
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|set|remove")

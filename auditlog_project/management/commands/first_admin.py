@@ -11,13 +11,14 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from activity import authority
 from activity.errors import ActivityError
 from auditlog_project.first_login import one_time_path
 from signing.management.accountability import operator
+from signing.management.teaching import TeachingCommand
 
 _HELP = """
 Make the first administrator and print a link, good once and for 24 hours, with which he chooses his password. There
@@ -34,13 +35,8 @@ examples:
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--username", default="admin", metavar="NAME", help="name of the account (%(default)s)")

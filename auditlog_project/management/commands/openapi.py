@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from auditlog_project import api_errors
 from auditlog_project.openapi import document
+from signing.management.teaching import TeachingCommand
 
 _HELP = """
 Print the OpenAPI document, or write it down as what version 1 of the API promises.
@@ -32,14 +32,9 @@ def error_table() -> str:
     return "\n".join(f"| {status} | `{code}` | {api_errors.MEANINGS[code]} |" for status, code in rows)
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
     requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         how = parser.add_mutually_exclusive_group()

@@ -10,7 +10,6 @@
 Every step prints one line: what it found, made or changed. Passwords are never printed.
 """
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
@@ -38,6 +37,7 @@ from auditlog_project.database import (
 from auditlog_project.roles import make_roles
 from metaaudit import services as metaaudit_services
 from signing import services as signing_services
+from signing.management.teaching import TeachingCommand
 from signing.models import Ledger
 
 _HELP = """
@@ -69,15 +69,10 @@ def bootstrap() -> list[str]:
     ]
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
     # The checks look at a database that does not exist yet.
     requires_system_checks: list[str] = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if "owner" not in settings.DATABASES:

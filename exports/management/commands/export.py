@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from activity.errors import ActivityError
 from exports import services
@@ -18,6 +18,7 @@ from exports.errors import ExportError
 from exports.models import Export
 from signing.errors import SigningError
 from signing.management.accountability import operator
+from signing.management.teaching import TeachingCommand
 
 _PATIENCE = 1.0  # seconds between two looks at what others make
 _HELP = """
@@ -30,13 +31,8 @@ examples:
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("ledger", metavar="LEDGER")

@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from activity.record import parse_timestamp
 from locking import services
 from locking.errors import LockingError
 from locking.models import LogLock
+from signing.management.teaching import TeachingCommand
 
 _HELP = """
 List locks, and make entries read-only.
@@ -37,13 +38,8 @@ action, target, ip, occurred_from, occurred_to, recorded_from, recorded_to, leaf
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|make")

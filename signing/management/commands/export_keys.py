@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import getpass
 import sys
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from signing import certificates, export_keys
 from signing.errors import SigningError
 from signing.management.accountability import accountable, add_accountability
+from signing.management.teaching import TeachingCommand
 from signing.models import ExportCertificate, SigningKey
 
 if TYPE_CHECKING:
@@ -43,11 +43,8 @@ docs/keys.md explains it all.
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         steps = parser.add_subparsers(dest="step", metavar="STEP", title="steps (export_keys STEP --help tells more)")

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from signing import key_texts, services, trusted_anchors
 from signing.algorithms import ALGORITHMS
 from signing.errors import AnchorConflictError, KeyNotFoundError, SigningError
 from signing.management.accountability import accountable, add_accountability
+from signing.management.teaching import TeachingCommand
 from signing.models import KeyWindow, LedgerHead, SigningKey
 
 if TYPE_CHECKING:
@@ -69,11 +70,8 @@ HMAC has none, so entries of an HS256 key cannot be verified by anybody afterwar
 """
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     help = _HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         steps = parser.add_subparsers(dest="step", metavar="STEP", title="steps (keys STEP --help tells more)")
