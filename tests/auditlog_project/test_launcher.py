@@ -57,6 +57,13 @@ def test_without_a_word_and_with_help_it_teaches(launcher: Launcher) -> None:
             assert f"./auditlog {word}" in page
 
 
+def test_serve_teaches_without_starting_anything(launcher: Launcher) -> None:
+    taught = launcher.run("serve", "--help")
+    assert taught.returncode == 0
+    assert "--bind HOST:PORT" in taught.stdout
+    assert taught.stderr == ""
+
+
 def test_any_other_word_is_a_command_of_manage_py(launcher: Launcher) -> None:
     assert "ROOT_URLCONF = 'auditlog_project.urls'" in launcher.run("diffsettings").stdout
     unknown = launcher.run("no_such_word")
