@@ -3,6 +3,8 @@
     {"type": "about:blank", "title": "…", "status": 400, "code": "bad-events", "detail": "…",
      "errors": [{"index": 3, "path": "$.actor", "reason": "is required"}]}
 
+A locked entry is named there with its locks: {"entry": "…", "locks": [7], "reason": "legal hold"}.
+
 What is not in the table is 500 without details; the log has them, the answer never.
 """
 
@@ -76,6 +78,7 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.UnsignedEntryError: (404, "entry-unsigned"),
     activity.UncoveredEntryError: (503, "no-checkpoint-yet"),
     metaaudit.NotRecordedError: (503, "not-recorded"),
+    locking.BadLockError: (400, "bad-lock"),
     locking.LockRefusedError: (409, "lock-refused"),
     locking.LockNotFoundError: (404, "lock-not-found"),
     signing.LedgerNotFoundError: (404, "ledger-not-found"),
@@ -133,6 +136,7 @@ MEANINGS: dict[str, str] = {
     "bad-events": "at least one event is faulty; nothing was recorded",
     "bad-evidence": "what was sent is no piece of evidence of a known form",
     "bad-json": "the body is not JSON as it is taken here: one value, UTF-8, no key twice, no number beyond 64 bits",
+    "bad-lock": "what is to be locked, released or extended lacks something, or says what cannot be",
     "bad-log-type": "a log type cannot be so",
     "bad-order": "an order of an export lacks something, or says what cannot be",
     "bad-query": "a parameter is unknown, wrong, or lacks another one",
@@ -257,6 +261,8 @@ def _errors(error: Exception) -> list[dict[str, object]]:
         return [{"parameter": one.path, "reason": one.reason} for one in error.problems]
     if isinstance(error, activity.BadJsonError):
         return [{"path": error.path, "reason": error.reason}]
+    if isinstance(error, activity.EntryLockedError):
+        return [{"entry": error.entry, "locks": list(error.locks), "reason": error.reason}]
     return []
 
 

@@ -187,6 +187,10 @@ SPECTACULAR_SETTINGS = {
         {"name": "Log types", "description": "Which events are signed."},
         {"name": "Exports", "description": "People with a login take parts of the log along, signed with their key."},
         {
+            "name": "Locks",
+            "description": "People with a login make entries read-only; what ends a lock before its time takes two.",
+        },
+        {
             "name": "Accesses",
             "description": "Who looked at what: everybody sees his own trace, few see all.",
         },

@@ -30,6 +30,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/docs", docs),
     path("api/v1/", include("activity.urls")),
     path("api/v1/", include("exports.urls")),
+    path("api/v1/", include("locking.urls")),
     path("api/v1/", include("metaaudit.urls")),
     path("", include("signing.urls")),
 ]

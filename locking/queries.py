@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import Q
 
@@ -16,6 +17,41 @@ if TYPE_CHECKING:
 
     from activity.models import ActivityLog
     from locking.models import LockPolicy
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+MAX_LOCK_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which locks of these ledgers, the newest first; `before` is the last one of the page before."""
+
+    ledgers: frozenset[str]
+    equal: dict[str, Any] = field(default_factory=dict)
+    limit: int = DEFAULT_LIMIT
+    before: int | None = None
+
+
+class Page(NamedTuple):
+    """Locks, and the cursor of the next page if there are more."""
+
+    locks: list[LogLock]
+    next: int | None
+
+
+def find(wanted: Wanted) -> Page:
+    """Return a page of locks."""
+    found = locks_in(wanted.ledgers).filter(**wanted.equal)
+    if wanted.before is not None:
+        found = found.filter(pk__lt=wanted.before)
+    locks = list(found[: wanted.limit + 1])
+    more = len(locks) > wanted.limit
+    return Page(locks[: wanted.limit], locks[wanted.limit - 1].pk if more else None)
+
+
+def lock_for(ledgers: Iterable[str], lock_id: int) -> LogLock | None:
+    """Return a lock of one of these ledgers, or None."""
+    return locks_in(ledgers).filter(pk=lock_id).first() if lock_id <= MAX_LOCK_ID else None
 
 
 def lock_facts(made: LogLock) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp, timestamp
-from locking.errors import LockRefusedError
+from locking.errors import BadLockError
 
 MAX_ENTRIES = 10_000
 TEXTS = ("type", "severity", "outcome", "source", "actor", "action", "target", "ip")
@@ -25,57 +25,57 @@ _MAX_LEAF = 2**63 - 1
 
 
 def checked(scope: Any) -> dict[str, Any]:
-    """Return the scope in the form that is stored. Raises LockRefusedError naming what is wrong."""
+    """Return the scope in the form that is stored. Raises BadLockError naming what is wrong."""
     if not isinstance(scope, dict) or not scope:
-        raise LockRefusedError('a scope names entries or a filter; {"leaf_from": 0} is the whole ledger')
+        raise BadLockError('a scope names entries or a filter; {"leaf_from": 0} is the whole ledger')
     if "entries" in scope:
         return {"entries": _entries(scope)}
     return {name: _member(name, value) for name, value in sorted(scope.items())}
 
 
 def filter_of(scope: Any) -> dict[str, Any]:
-    """Return the filter of a policy; an empty one is everything. Raises LockRefusedError."""
+    """Return the filter of a policy; an empty one is everything. Raises BadLockError."""
     if scope == {}:
         return {}
     if isinstance(scope, dict) and "entries" in scope:
-        raise LockRefusedError("a policy has a filter, not a list of entries")
+        raise BadLockError("a policy has a filter, not a list of entries")
     return checked(scope)
 
 
 def _entries(scope: dict[str, Any]) -> list[str]:
     named = scope["entries"]
     if len(scope) > 1 or not isinstance(named, list) or not named or len(named) > MAX_ENTRIES:
-        raise LockRefusedError(f"entries are a list of 1 to {MAX_ENTRIES:,} ids, and nothing beside it")
+        raise BadLockError(f"entries are a list of 1 to {MAX_ENTRIES:,} ids, and nothing beside it")
     try:
         return sorted({str(UUID(one)) for one in named})
     except (ValueError, AttributeError, TypeError):
-        raise LockRefusedError("entries are named by their ids") from None
+        raise BadLockError("entries are named by their ids") from None
 
 
 def _member(name: str, value: Any) -> str | int:
     if name in LEAVES:
         if type(value) is not int or not 0 <= value <= _MAX_LEAF:
-            raise LockRefusedError(f"{name} is a leaf index")
+            raise BadLockError(f"{name} is a leaf index")
         return value
     if name not in (*TEXTS, *TIMES):
-        raise LockRefusedError(f"there is no {name} in a scope; there are: {', '.join((*TEXTS, *TIMES, *LEAVES))}")
+        raise BadLockError(f"there is no {name} in a scope; there are: {', '.join((*TEXTS, *TIMES, *LEAVES))}")
     if not isinstance(value, str) or not value or "\0" in value or len(value) > max(MAX_CHARACTERS.values()):
-        raise LockRefusedError(f"{name} is a text, and not an empty one")
+        raise BadLockError(f"{name} is a text, and not an empty one")
     if name in TIMES:
         try:
             return timestamp(parse_timestamp(value).astimezone(UTC))
         except (ValueError, OverflowError) as error:
-            raise LockRefusedError(f"{name}: {error}") from error
+            raise BadLockError(f"{name}: {error}") from error
     return _text(name, value)
 
 
 def _text(name: str, value: str) -> str:
     choices = {"severity": SEVERITIES, "outcome": OUTCOMES}.get(name)
     if choices and value not in choices:
-        raise LockRefusedError(f"{name} is one of {', '.join(choices)}")
+        raise BadLockError(f"{name} is one of {', '.join(choices)}")
     if name == "ip":
         try:
             return canonical_ip(value)
         except ValueError:
-            raise LockRefusedError("ip is an IPv4 or IPv6 address") from None
+            raise BadLockError("ip is an IPv4 or IPv6 address") from None
     return value

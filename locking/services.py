@@ -26,7 +26,7 @@ from activity import access
 from activity.models import ActivityLog
 from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
 from locking import notices, scopes
-from locking.errors import LockNotFoundError, LockRefusedError
+from locking.errors import BadLockError, LockNotFoundError, LockRefusedError
 from locking.models import LIFTED, LockOverride, LogLock
 from locking.queries import lock_facts, override_facts
 from signing.queries import ledger_named
@@ -45,7 +45,7 @@ AT_ONCE = 4  # chunks that a request applies itself; a worker does the rest
 MAX_CASE = 200
 MAX_OVERRIDDEN = 100
 REQUEST_STANDS = timedelta(days=7)  # then an override that nobody decided expires
-LOCK, RELEASE = "locking.add_loglock", "locking.release_loglock"
+SEE, LOCK, RELEASE = "locking.view_loglock", "locking.add_loglock", "locking.release_loglock"
 ASK_RELEASE = "locking.change_loglock"
 ASK_OVERRIDE, DECIDE_OVERRIDE = "locking.add_lockoverride", "locking.decide_lockoverride"
 REVIEW_OVERRIDE, OVERRIDE_HOLD = "locking.review_lockoverride", "locking.override_hold"
@@ -97,11 +97,11 @@ def start(
     require_reason(reason=reason)
     _require_text("a case reference", case_reference, MAX_CASE, may_be_empty=True)
     if kind not in LogLock.Kind.values:
-        raise LockRefusedError(f"a lock is of kind {', '.join(LogLock.Kind.values)}")
+        raise BadLockError(f"a lock is of kind {', '.join(LogLock.Kind.values)}")
     if kind == LogLock.Kind.HOLD and until is not None:
-        raise LockRefusedError("a legal hold lasts until it is released")
+        raise BadLockError("a legal hold lasts until it is released")
     if until is not None and until <= datetime.now(UTC):
-        raise LockRefusedError("a lock ends in the future")
+        raise BadLockError("a lock ends in the future")
     with named_refusals(), transaction.atomic():
         number = _call(
             "lock_start(%s::smallint, %s, %s::jsonb, %s, %s, %s, %s, %s)",
@@ -131,6 +131,8 @@ def extend(*, lock_id: int, until: datetime | None, by: User, reason: str) -> Lo
     require_right(by=by, permission=LOCK)
     require_reason(reason=reason)
     made = _of(by, lock_id)
+    if made.until is None and until is None:
+        raise LockRefusedError("it lasts for good already, or until it is released")
     with named_refusals(), transaction.atomic():
         _call("lock_extend(%s, %s)", [lock_id, until])
         made = _lock(lock_id)
@@ -214,7 +216,7 @@ def request_override(
     require_reason(reason=reason)
     _require_text("a case reference", case_reference, MAX_CASE, may_be_empty=True)
     if not 1 <= hours <= 24:  # noqa: PLR2004 a day at most, as the constraint has it
-        raise LockRefusedError("an override runs 1 to 24 hours")
+        raise BadLockError("an override runs 1 to 24 hours")
     named = sorted({str(entry) for entry in entries})
     readable = access.of_user(by).readable
     if not 1 <= len(named) <= MAX_OVERRIDDEN or (
@@ -306,15 +308,15 @@ def require_right(*, by: User, permission: str) -> None:
 
 
 def require_reason(*, reason: str) -> None:
-    """Raise LockRefusedError unless a reason says something, and not too much."""
+    """Raise BadLockError unless a reason says something, and not too much."""
     _require_text("a reason", reason, MAX_EXPLANATION)
 
 
 def _require_text(what: str, text: str, limit: int, *, may_be_empty: bool = False) -> None:
     if (not text.strip() and not may_be_empty) or "\0" in text:
-        raise LockRefusedError(f"it needs {what}, in plain text")
+        raise BadLockError(f"it needs {what}, in plain text")
     if len(text) > limit:
-        raise LockRefusedError(f"{what} has {len(text):,} characters; at most {limit:,} are kept")
+        raise BadLockError(f"{what} has {len(text):,} characters; at most {limit:,} are kept")
 
 
 def _require_entries(ledger: Ledger, scope: dict[str, Any]) -> None:

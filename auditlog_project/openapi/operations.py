@@ -57,7 +57,7 @@ PROBLEM: Shape = {
         "errors": {
             "type": "array",
             "description": "Every fault by its place: `index` of the event or `line` of the body, `path` in it; "
-            "or `parameter` of the query.",
+            "or `parameter` of the query; or the `entry` that is locked, with its `locks`.",
             "items": {
                 "title": "Fault",
                 "type": "object",
@@ -67,6 +67,8 @@ PROBLEM: Shape = {
                     "line": {"type": "integer", "minimum": 1},
                     "path": {"type": "string"},
                     "parameter": {"type": "string"},
+                    "entry": {"type": "string", "format": "uuid"},
+                    "locks": {"type": "array", "items": {"type": "integer", "minimum": 1}},
                     "reason": {"type": "string"},
                 },
                 "additionalProperties": False,

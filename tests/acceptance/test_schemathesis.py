@@ -23,6 +23,8 @@ from activity import authority
 from activity.record import Event
 from activity.services import record
 from auditlog_project.openapi import document
+from auditlog_project.roles import COMPLIANCE_OFFICER
+from locking import services
 from metaaudit.record import MAX_QUERY
 from tests.clusters import EMBEDDED, Clusters
 
@@ -44,11 +46,12 @@ LINES = st.lists(LINE.map(json.dumps), max_size=3).map(lambda lines: "\n".join(l
 
 @dataclass(frozen=True)
 class Senders:
-    """What a system and a person send with each request, and an entry that both may read."""
+    """What a system and a person send with each request, an entry that both may read, and a lock."""
 
     system: dict[str, Any]
     person: dict[str, Any]
     entry_id: str
+    lock_id: int
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def senders(clusters: Clusters, django_db_blocker: Any) -> Iterator[Senders]:
             name="all", scopes=["logs:read", "logs:write"], ledger="activity", source="s", by="ada", reason="test"
         )
         user = User.objects.create_user("ann")
-        user.groups.set(Group.objects.filter(name__in=("ingest", "reader")))
+        user.groups.set(Group.objects.filter(name__in=("ingest", "reader", COMPLIANCE_OFFICER)))
         authority.grant_ledger(ledger="activity", to=user, by="ada", reason="test")
         client = Client()
         client.force_login(user)
@@ -69,6 +72,7 @@ def senders(clusters: Clusters, django_db_blocker: Any) -> Iterator[Senders]:
                 {"headers": {"Authorization": f"Api-Key {key}"}},
                 {"headers": {"X-CSRFToken": CSRF_TOKEN}, "cookies": cookies},
                 record(EVENT).id,
+                services.lock(ledger="activity", scope={"leaf_from": 2**40}, kind="hold", reason="r", by=user).pk,
             )
 
 
@@ -79,7 +83,12 @@ def loaded(senders: Senders, *, systematic: bool) -> Any:
     refusals = ["400", "401", "403", "404", "405", "406", "409", "411", "413", "414", "415", "429"]
     config = schemathesis.Config.from_dict(
         {
-            "parameters": {"entry_id": senders.entry_id, "name": "activity", "path": "0/000.p/1"},
+            "parameters": {
+                "entry_id": senders.entry_id,
+                "lock_id": senders.lock_id,
+                "name": "activity",
+                "path": "0/000.p/1",
+            },
             "phases": {"coverage": {"enabled": systematic}},
             "checks": {
                 "negative_data_rejection": {"expected-statuses": refusals},

@@ -20,8 +20,18 @@ from django.urls import URLResolver, get_resolver
 from activity import authority, notices, services
 from activity.models import ActivityLog, ApiKey, OpenFinding
 from activity.verification import Report
-from auditlog_project.roles import AUDITOR, AUDITOR_OF_AUDITORS, COMPLIANCE_OFFICER, INGEST, READER, SECURITY_ADMIN
+from auditlog_project.roles import (
+    APPROVER,
+    AUDITOR,
+    AUDITOR_OF_AUDITORS,
+    COMPLIANCE_OFFICER,
+    INGEST,
+    READER,
+    SECURITY_ADMIN,
+)
 from exports.models import Export
+from locking import services as locks
+from locking.models import LogLock
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
 from signing.models import Ledger
@@ -30,7 +40,7 @@ Row = dict[str, frozenset[str]]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ROLES = {"ing": INGEST, "rdr": READER, "aud": AUDITOR, "com": COMPLIANCE_OFFICER, "sec": SECURITY_ADMIN}
-ROLES["aoa"] = AUDITOR_OF_AUDITORS
+ROLES |= {"app": APPROVER, "aoa": AUDITOR_OF_AUDITORS}
 KEYS = {"wkey": ApiKey.Scope.WRITE, "rkey": ApiKey.Scope.READ}
 WHO = ("anon", *KEYS, *ROLES, "root")
 REFUSED = {401, 403, 404, 405}
@@ -102,10 +112,17 @@ class Asking:
         self._rows = {
             "entry": entry.pk,
             "export": self._export().pk,
+            "lock": self._lock().pk,
             "meta": record_access(access=Access(Who(f"user:{self.target.pk}", "target"), "list", "GET", "/", "")),
             "user": self.target.pk,
             "user_type": user_type,
         }
+
+    def _lock(self) -> LogLock:
+        """Return a lock that holds nothing, in the ledger that everybody with a role reads."""
+        return locks.start(
+            ledger=Ledger.objects.get(name="activity"), scope={"leaf_from": 2**40}, kind="hold", reason="r", by="target"
+        )
 
     def _export(self) -> Export:
         """Return an export of `target`'s, of the ledger that everybody with a role reads."""

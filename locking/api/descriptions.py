@@ -1,0 +1,185 @@
+"""What the OpenAPI document says of this API beyond the docstrings of its views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from activity.api.descriptions import JSON
+from activity.api.shapes import (
+    ENTRY_ID,
+    HASH,
+    IP,
+    LEAF_INDEX,
+    LEDGER,
+    MOMENT,
+    Shape,
+    list_of,
+    nullable,
+    object_of,
+    said,
+)
+from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
+from activity.services import MAX_EXPLANATION
+from locking.models import LogLock
+from locking.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_LOCK_ID
+from locking.scopes import LEAVES, MAX_ENTRIES, TEXTS, TIMES
+from locking.services import MAX_CASE
+
+_TAGS = ["Locks"]
+_TEXT: Shape = {"type": "string"}
+_COUNT: Shape = {"type": "integer", "minimum": 0}
+_LOCK_ID: Shape = {"type": "integer", "minimum": 1, "maximum": MAX_LOCK_ID}
+_KIND: Shape = {"type": "string", "enum": list(LogLock.Kind.values)}
+_STATE: Shape = {"type": "string", "enum": list(LogLock.State.values)}
+_REASON: Shape = {"type": "string", "minLength": 1, "maxLength": MAX_EXPLANATION, "description": "Why. Kept for ever."}
+_CASE: Shape = {"type": "string", "maxLength": MAX_CASE}
+_UNTIL = said(nullable(MOMENT), "The end of a retention, in the future; null: for good. A hold has none.")
+_MEMBERS: dict[str, Shape] = {
+    **{
+        name: {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS[name]}
+        for name in TEXTS
+        if name in MAX_CHARACTERS
+    },
+    "severity": {"type": "string", "enum": list(SEVERITIES)},
+    "outcome": {"type": "string", "enum": list(OUTCOMES)},
+    "ip": IP,
+    **dict.fromkeys(TIMES, MOMENT),
+    **dict.fromkeys(LEAVES, LEAF_INDEX),
+}
+SCOPE: Shape = {
+    "title": "LockScope",
+    "description": "What is locked: entries by their ids, or all that match a filter now. "
+    '`{"leaf_from": 0}` is the whole ledger. `type` may be a prefix such as `auth.*`.',
+    "oneOf": [
+        object_of(
+            "LockedEntries",
+            "Exactly these.",
+            {"entries": {**list_of(ENTRY_ID), "minItems": 1, "maxItems": MAX_ENTRIES}},
+        ),
+        {
+            **object_of("LockFilter", "All that match; at least one member.", _MEMBERS, optional=tuple(_MEMBERS)),
+            "minProperties": 1,
+        },
+    ],
+}
+ORDER = object_of(
+    "LockOrder",
+    "What is to be locked, how and why.",
+    {
+        "ledger": LEDGER,
+        "scope": SCOPE,
+        "kind": said(_KIND, "`governance`: two people may end it; `compliance`: nobody; `hold`: until two release it."),
+        "reason": _REASON,
+        "case": {**_CASE, "default": ""},
+        "until": _UNTIL,
+    },
+    optional=("case", "until"),
+)
+EXTENSION = object_of(
+    "LockExtension", "A later end, and why.", {"until": said(nullable(MOMENT), "null: for good."), "reason": _REASON}
+)
+RELEASE = object_of(
+    "LockRelease", "Why; whoever asks says it.", {"reason": {**_REASON, "minLength": 0}}, optional=("reason",)
+)
+LOCK = object_of(
+    "Lock",
+    "A lock: what it holds, why, and what became of it.",
+    {
+        "id": _LOCK_ID,
+        "ledger": LEDGER,
+        "scope": {"type": "object", "description": "As it was ordered.", "additionalProperties": True},
+        "kind": _KIND,
+        "state": said(_STATE, "Only `in_force` holds everything that it is for; `applying` is on its way there."),
+        "reason": _TEXT,
+        "case": _TEXT,
+        "until": nullable(MOMENT),
+        "locked_by": _TEXT,
+        "policy": said(nullable(_COUNT), "The policy that made it."),
+        "created_at": MOMENT,
+        "in_force_at": nullable(MOMENT),
+        "entries": said(_COUNT, "How many it was applied to."),
+        "ledger_size": said(nullable(_COUNT), "Of the ledger, when it came into force."),
+        "ledger_root": said(nullable(HASH), "The root of that tree."),
+        "release_requested_by": nullable(_TEXT),
+        "release_reason": nullable(_TEXT),
+        "released_by": nullable(_TEXT),
+        "ended_at": said(nullable(MOMENT), "When it was released, or expired."),
+    },
+)
+_ORDERED = {
+    "ledger": "activity",
+    "scope": {"type": "auth.*", "recorded_to": "2026-11-01T00:00:00Z"},
+    "kind": "hold",
+    "reason": "litigation",
+    "case": "C-7",
+}
+_ID = OpenApiParameter("lock_id", _LOCK_ID, OpenApiParameter.PATH, description="The id of a lock.")
+
+
+def _query(name: str, shape: Shape, description: str = "") -> OpenApiParameter:
+    return OpenApiParameter(name, shape, OpenApiParameter.QUERY, description=description)
+
+
+def _answer(shape: Shape, description: str) -> OpenApiResponse:
+    return OpenApiResponse(shape, description)
+
+
+_MADE: dict[Any, Any] = {
+    201: _answer(LOCK, "In force."),
+    202: _answer(LOCK, "Being applied. Ask for it again: it is in force once its state says so."),
+}
+_RELEASED: dict[Any, Any] = {
+    200: _answer(LOCK, "Released by a second person. Its entries are free, unless another lock holds them."),
+    202: _answer(LOCK, "Its release is asked for, and it holds until another person releases it."),
+}
+list_locks = extend_schema(
+    operation_id="list_locks",
+    summary="List locks, the newest first",
+    tags=_TAGS,
+    parameters=[
+        _query("ledger", LEDGER, "One ledger; without it all that you may read."),
+        _query("kind", _KIND),
+        _query("state", _STATE),
+        _query("case", _CASE, "Exactly this case reference."),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+        _query("cursor", _LOCK_ID, "`next` of the page before, with the same filters."),
+    ],
+    responses={
+        200: _answer(
+            object_of("Locks", "A page of them.", {"locks": list_of(LOCK), "next": nullable(_LOCK_ID)}), "A page."
+        )
+    },
+)
+make_lock = extend_schema(
+    operation_id="make_lock",
+    summary="Lock entries",
+    tags=_TAGS,
+    request={JSON: ORDER},
+    responses=_MADE,
+    examples=[OpenApiExample("a legal hold", value=_ORDERED, request_only=True)],
+)
+get_lock = extend_schema(
+    operation_id="get_lock",
+    summary="Get a lock",
+    tags=_TAGS,
+    parameters=[_ID],
+    responses={200: _answer(LOCK, "The lock.")},
+)
+extend_lock = extend_schema(
+    operation_id="extend_lock",
+    summary="Make a retention last longer",
+    tags=_TAGS,
+    parameters=[_ID],
+    request={JSON: EXTENSION},
+    responses={200: _answer(LOCK, "Extended.")},
+)
+release_lock = extend_schema(
+    operation_id="release_lock",
+    summary="Ask for the release of a lock, or give it",
+    tags=_TAGS,
+    parameters=[_ID],
+    request={JSON: RELEASE},
+    responses=_RELEASED,
+)
