@@ -42,14 +42,6 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
-class AddressTooLong(APIException):
-    """An address is longer than an access can be recorded with; metaaudit/middleware.py answers so."""
-
-    status_code = HTTPStatus.REQUEST_URI_TOO_LONG
-    default_detail = "the address is too long"
-    default_code = "too_long"
-
-
 class RequestTimeout(APIException):
     """A body came too slowly; slow_clients.py answers so."""
 
@@ -78,6 +70,7 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.UnsignedEntryError: (404, "entry-unsigned"),
     activity.UncoveredEntryError: (503, "no-checkpoint-yet"),
     metaaudit.NotRecordedError: (503, "not-recorded"),
+    metaaudit.AddressTooLongError: (414, "too-long"),
     locking.BadLockError: (400, "bad-lock"),
     locking.LockRefusedError: (409, "lock-refused"),
     locking.LockNotFoundError: (404, "lock-not-found"),
@@ -123,7 +116,6 @@ FRAMEWORK: tuple[type[APIException], ...] = (
     exceptions.Throttled,
     LengthRequired,
     RequestTimeout,
-    AddressTooLong,
 )
 _UNEXPECTED = (500, "internal-error")
 BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong Host, a broken cookie
@@ -199,7 +191,7 @@ def codes() -> dict[str, int]:
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
-    """Return the problem document of an error that rose from a view. DRF's EXCEPTION_HANDLER."""
+    """Return the problem document of an error that rose from a view or middleware. DRF's EXCEPTION_HANDLER."""
     del context
     set_rollback()
     if isinstance(error, APIException):

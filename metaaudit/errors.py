@@ -9,5 +9,9 @@ class NotRecordedError(MetaauditError):
     """An access could not be recorded, so it is not granted."""
 
 
+class AddressTooLongError(MetaauditError):
+    """An address is longer than an access can be recorded with."""
+
+
 class UnknownActionError(MetaauditError):
     """A name that is not in the closed vocabulary of actions."""

@@ -16,14 +16,14 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from rest_framework.settings import api_settings
 from structlog.contextvars import get_contextvars
 
 from activity.disclosures import Disclosure, collecting
 from metaaudit import counts, rules, services
-from metaaudit.errors import NotRecordedError
+from metaaudit.errors import AddressTooLongError, NotRecordedError
 from metaaudit.record import ANONYMOUS, MAX_PATH, MAX_QUERY, Access, Who
 from metaaudit.redaction import path_without
 from metaaudit.request_facts import (
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
+    from metaaudit.errors import MetaauditError
+
 _LOG = logging.getLogger(__name__)
 _WATCHED = "_metaaudit"
 
@@ -55,19 +57,16 @@ class RecordAccess:
         watched = _Watched(request)
         setattr(request, _WATCHED, watched)
         if watched.is_too_long:
-            response: HttpResponseBase = _refusal(
-                HTTPStatus.REQUEST_URI_TOO_LONG, "too-long", "the address is too long"
-            )
+            response: HttpResponseBase = _refusal(AddressTooLongError("the address is too long"))
         else:
             with collecting(watched.shown):
                 response = self._get_response(request)
         try:
             return watched.answered(response)
         except (NotRecordedError, DatabaseError) as error:
-            _LOG.error("an answer was withheld: %s", type(error).__name__, exc_info=error)
             if response.streaming:
                 response.close()
-            return _not_recorded()
+            return _not_recorded("an answer was withheld", error)
 
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]
@@ -77,8 +76,7 @@ class RecordAccess:
         try:
             getattr(request, _WATCHED).before_view()
         except (NotRecordedError, DatabaseError) as error:
-            _LOG.error("a change was refused: %s", type(error).__name__, exc_info=error)
-            return _not_recorded()
+            return _not_recorded("a change was refused", error)
         return None
 
 
@@ -223,15 +221,16 @@ class _Counted:
             self._watched.ended(self._access, self._sent)
 
 
-def _not_recorded() -> HttpResponse:
-    return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "not-recorded", "")
+def _not_recorded(what: str, cause: Exception) -> HttpResponse:
+    error = NotRecordedError(what)
+    error.__cause__ = cause  # for the log of the server, which the table of errors writes
+    return _refusal(error)
 
 
-def _refusal(status: HTTPStatus, code: str, detail: str) -> HttpResponse:
-    said = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
-    if detail:
-        said["detail"] = detail
-    answer = HttpResponse(orjson.dumps(said), status=status, content_type="application/problem+json")
+def _refusal(error: MetaauditError) -> HttpResponse:
+    """Return what the table of API errors, which lies a floor above and is named in the settings, answers to it."""
+    handler: Any = api_settings.EXCEPTION_HANDLER
+    answer: HttpResponse = handler(error, {})
     answer["Cache-Control"] = "no-store"
     answer["X-Content-Type-Options"] = "nosniff"
     return answer

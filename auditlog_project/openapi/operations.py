@@ -22,7 +22,6 @@ from auditlog_project.api_errors import (
     MEANINGS,
     PROBLEM_JSON,
     SQLSTATES,
-    AddressTooLong,
     LengthRequired,
     RequestTimeout,
     codes,
@@ -32,7 +31,13 @@ from metaaudit import errors as metaaudit
 
 Shape = dict[str, Any]
 
-_EVERY_VIEW = (exceptions.NotAcceptable, exceptions.Throttled, AddressTooLong, metaaudit.NotRecordedError, Exception)
+_EVERY_VIEW = (
+    exceptions.NotAcceptable,
+    exceptions.Throttled,
+    metaaudit.AddressTooLongError,
+    metaaudit.NotRecordedError,
+    Exception,
+)
 _WITH_LOGIN = (exceptions.NotAuthenticated, exceptions.AuthenticationFailed, exceptions.PermissionDenied)
 _WITH_BODY = (
     exceptions.UnsupportedMediaType,
