@@ -16,6 +16,7 @@ urlpatterns = [
 
 pages = [
     path("verify/", verify.Verify.as_view(), name="verify"),
+    path("verify/auditlog-verify.html", verify.OfflinePage.as_view(), name="verify-offline"),
     path("exports/", orders.Exports.as_view(), name="exports"),
     path("exports/new/", orders.Order.as_view(), name="order-export"),
     path("exports/key/", keys.Key.as_view(), name="export-key"),

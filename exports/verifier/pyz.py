@@ -1,18 +1,22 @@
 """`./auditlog verifier`: the verification tool as one file, auditlog-verify.pyz, that Python runs as it is.
 
 It holds the modules that the tool really imports, ours alone; `cryptography` and `asn1crypto` (and `pyhanko` for a PDF)
-are installed where it runs. The same code gives the same bytes.
+are installed where it runs. The same code gives the same bytes. Beside it the page for browsers is written (page.py).
 """
 
 from __future__ import annotations
 
 import sys
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
+from exports.verifier import page
+
 OURS = ("exports", "signing")
 _ROOT = Path(__file__).resolve().parents[2]
+_BUILDERS = (".pyz", ".page")  # make the tool, and are not in it
 _MAIN = b"import sys\n\nfrom exports.verifier.__main__ import main\n\nsys.exit(main())\n"
 
 
@@ -23,7 +27,7 @@ def build(target: Path) -> list[str]:
     paths = {
         Path(module.__file__)
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in OURS and module.__file__ and not name.endswith(".pyz")
+        if name.partition(".")[0] in OURS and module.__file__ and not name.endswith(_BUILDERS)
     }
     names = sorted(str(path.relative_to(_ROOT)) for path in paths)
     with target.open("wb") as out:
@@ -38,4 +42,7 @@ def build(target: Path) -> list[str]:
 if __name__ == "__main__":
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "auditlog-verify.pyz")
     build(target)
-    sys.stdout.write(f"{target}\n")
+    beside = target.with_name(page.FILE_NAME)
+    beside.write_bytes(page.page())
+    for path in (target, beside):
+        sys.stdout.write(f"{sha256(path.read_bytes()).hexdigest()}  {path}\n")

@@ -1,7 +1,10 @@
 """auditlog-verify.pyz: one file that checks an export where none of our code is installed."""
 
+import re
 import subprocess
 import sys
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -28,3 +31,16 @@ def test_the_one_file_checks_an_export_without_our_checkout(tmp_path: Path) -> N
 
 def test_the_same_code_gives_the_same_bytes(tmp_path: Path) -> None:
     assert built(tmp_path / "one").read_bytes() == built(tmp_path / "two").read_bytes()
+
+
+def test_the_page_is_written_beside_it_and_allows_nothing_but_its_own_parts(tmp_path: Path) -> None:
+    built(tmp_path / "auditlog-verify.pyz")
+    page = (tmp_path / "auditlog-verify.html").read_text()
+    allowed = dict(re.findall(r"(script|style)-src 'sha256-([^']+)'", page))
+    for tag in ("script", "style"):
+        (inline,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert b64encode(sha256(inline.encode()).digest()).decode() == allowed[tag]
+    assert "default-src 'none'" in page
+    assert not re.search(
+        r"\b(src|href|action|import|fetch|XMLHttpRequest|WebSocket|Worker|eval|innerHTML)\b *[=(]", page
+    )

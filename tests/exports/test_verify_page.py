@@ -15,9 +15,11 @@ from rest_framework.settings import api_settings
 from activity import authority
 from activity.record import Event
 from activity.services import Receipt, record
+from exports.verifier.page import page
 from tests.clusters import Database
 
 VERIFY = "/verify/"
+OFFLINE = "/verify/auditlog-verify.html"
 LOCAL = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "verify"}}
 EVENT = Event("shop.order", "order", "ann", datetime(2026, 11, 23, 12, tzinfo=UTC), "shop", data={"total": 7})
 
@@ -90,3 +92,10 @@ def test_an_address_verifies_only_so_often(receipt: Receipt) -> None:
     assert statuses == [400, 400, 429]
     assert int(response["Retry-After"]) > 0
     assert "Too many requests" in response.content.decode()
+
+
+def test_the_offline_page_is_handed_out_as_a_file(client: Client, receipt: Receipt) -> None:
+    assert OFFLINE in client.get(VERIFY).content.decode()
+    answered = client.get(OFFLINE)
+    assert answered["Content-Disposition"] == 'attachment; filename="auditlog-verify.html"'
+    assert answered.content == page()
