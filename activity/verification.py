@@ -18,13 +18,14 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from django.db import connection
 
 from activity.entry_check import EntryCheck, Row
 from activity.models import ActivityLog, LogType
+from activity.processes import in_order
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
 from activity.record import SYSTEM_PREFIX
 from activity.versions import VersionCheck, stray_versions
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from signing.keyring import RingKey
     from signing.verification import Trust
 
-CHUNK = 32 * TILE_WIDTH  # leaves
+CHUNK = 8 * TILE_WIDTH  # leaves
+_WORTH_A_PROCESS = 2  # chunks; fewer are checked sooner than a process starts
 MAX_FINDINGS = 1_000  # of one run; more of them say nothing new
 # What Python can hold; an owner can write infinity.
 _YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
@@ -104,6 +106,15 @@ class Report:
             if len(self.findings) < MAX_FINDINGS:
                 self.findings.append(finding)
 
+    def take(self, part: Report) -> None:
+        """Add what a report of some of these leaves says."""
+        self.signed += part.signed
+        self.unsigned += part.unsigned
+        self.count += part.count
+        self.findings += part.findings[: MAX_FINDINGS - len(self.findings)]
+        named = [leaf for leaf in (self.first_bad_leaf, part.first_bad_leaf) if leaf is not None]
+        self.first_bad_leaf = min(named, default=None)
+
     def summary(self) -> str:
         """Return one line: what was read and what it showed."""
         read = f"{self.size:,} leaves" if self.since == 0 else f"leaves {self.since:,} to {self.size:,}"
@@ -127,6 +138,13 @@ class Report:
         }
 
 
+class _Part(NamedTuple):
+    """What came out of one chunk: its report, and the leaf hashes of each of its tiles."""
+
+    report: Report
+    tiles: list[list[bytes]]
+
+
 class LedgerCheck:
     """One verification of one ledger of entries; `run` does it. Ledgers of other rows override what reads them."""
 
@@ -143,7 +161,7 @@ class LedgerCheck:
         if last is not None and last.size < 0:  # whoever wrote that run was not `verify`
             last = None
         since = min(last.size, size) if last else 0
-        self._first = since - since % TILE_WIDTH
+        self._first, self._size = since - since % TILE_WIDTH, size
         expected.append(ExpectedRoot(size, head.root(), "the stored head"))
         if last is not None:
             expected.append(last)
@@ -155,25 +173,25 @@ class LedgerCheck:
         self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), base)
         self._versions = VersionCheck(ledger) if ledger.kind == Ledger.Kind.ACTIVITY else None
         self.report = Report(ledger.name, since, size, b"")
+        self.found = self.report  # by whoever checks rows, until run() has taken it
         self.report.add(findings)
 
-    def run(self) -> Iterator[int]:
-        """Verify, yielding after every CHUNK how many leaves are done."""
-        size = self.report.size
+    def run(self, *, processes: int = 1) -> Iterator[int]:
+        """Verify, yielding after every CHUNK how many leaves are done.
+
+        Several processes check chunks side by side; this one makes the tree of them. Few chunks are checked here.
+        """
+        size = self._size
         last_tile: list[bytes] = []
-        for chunk in range(self._first, size, CHUNK):
-            end = min(chunk + CHUNK, size)
-            if not self._holds_anything(chunk, end):
-                reason = f"the ledger holds no leaves from {chunk} on, its head says {size}"
-                self.report.add([Finding(self._ledger.name, chunk, Verdict.TAMPERED, reason)])
-                break
-            tiles = {index: list(rows) for index, rows in groupby(self.rows(chunk, end), key=_tile_of)}
-            if self._versions is not None:
-                self.report.add(self._versions.read(chunk, end, chain.from_iterable(tiles.values())))
-            for first in range(chunk, end, TILE_WIDTH):
-                last_tile = self._check_tile(first, min(TILE_WIDTH, size - first), tiles.pop(first // TILE_WIDTH, []))
+        chunks = range(self._first, size, CHUNK)
+        processes = max(1, min(processes, len(chunks) // _WORTH_A_PROCESS))
+        for part in in_order(self._checked, chunks, processes=processes):
+            self.report.take(part.report)
+            for last_tile in part.tiles:
                 self._tree.add_tile(last_tile)
-            yield end
+            if not part.tiles:
+                break
+            yield part.report.size
         self._tree.finish()
         self.report.root = self._tree.root(last_tile if size % TILE_WIDTH else [])
         self.report.add(self._tree.findings)
@@ -184,6 +202,26 @@ class LedgerCheck:
         if (self._newest_checkpoint or 0) < size:
             self._newest_checkpoint = self._later_checkpoint(size)
         self.report.add(uncovered(self._ledger, size, self._newest_checkpoint))
+
+    def _checked(self, first: int) -> _Part:
+        """Check the chunk that begins with a leaf; without tiles, the ledger ends before it."""
+        end = min(first + CHUNK, self._size)
+        name = self._ledger.name
+        self.found = Report(name, first, end, b"")
+        if not self._holds_anything(first, end):
+            reason = f"the ledger holds no leaves from {first} on, its head says {self._size}"
+            self.found.add([Finding(name, first, Verdict.TAMPERED, reason)])
+            return _Part(self.found, [])
+        tiles = {index: list(rows) for index, rows in groupby(self.rows(first, end), key=_tile_of)}
+        if self._versions is not None:
+            self.found.add(self._versions.read(first, end, chain.from_iterable(tiles.values())))
+        return _Part(
+            self.found,
+            [
+                self._check_tile(start, min(TILE_WIDTH, self._size - start), tiles.pop(start // TILE_WIDTH, []))
+                for start in range(first, end, TILE_WIDTH)
+            ],
+        )
 
     def _later_checkpoint(self, size: int) -> int | None:
         """Return the size of the newest checkpoint, after checking that it continues the tree verified here.
@@ -225,11 +263,11 @@ class LedgerCheck:
                 continue
             else:
                 reason = "its record is not the leaf that the ledger holds"
-                self.report.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
+                self.found.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
         if len(stored) < width * HASH_SIZE:
             end = first + len(stored) // HASH_SIZE
-            reason = f"the ledger holds no leaves from {end} on, its head says {self.report.size}"
-            self.report.add([Finding(self._ledger.name, end, Verdict.TAMPERED, reason)])
+            reason = f"the ledger holds no leaves from {end} on, its head says {self._size}"
+            self.found.add([Finding(self._ledger.name, end, Verdict.TAMPERED, reason)])
             return hashes[:width]
         return [stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE)]
 
@@ -239,25 +277,25 @@ class LedgerCheck:
     def check_row(self, row: Any) -> None:
         """Report what is wrong with a row whose record is its leaf (steps 3 and 4)."""
         if row.key_id is None:
-            self.report.unsigned += 1
+            self.found.unsigned += 1
         else:
-            self.report.signed += 1
+            self.found.signed += 1
         finding = self._entries.finding(row)
         if finding is not None:
-            self.report.add([finding])
+            self.found.add([finding])
 
     def _without_gaps(self, first: int, width: int, rows: Sequence[Row]) -> list[Row]:
         """Report leaves without an entry and with two (step 1); return one row for each leaf that has any."""
         by_leaf: dict[int, Row] = {}
         for row in rows:
             if row.leaf_index in by_leaf:
-                self.report.add(
+                self.found.add(
                     [Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, "two entries claim this leaf")]
                 )
             by_leaf[row.leaf_index] = row
         for leaf_index in range(first, first + width):
             if leaf_index not in by_leaf:
-                self.report.add([Finding(self._ledger.name, leaf_index, Verdict.MISSING, "the leaf has no entry")])
+                self.found.add([Finding(self._ledger.name, leaf_index, Verdict.MISSING, "the leaf has no entry")])
         return list(by_leaf.values())
 
     def rows(self, first: int, end: int) -> Iterator[Any]:

@@ -46,11 +46,13 @@ def verify(
     pinned: Sequence[NoteKey],
     anchored: Sequence[Anchor],
     since_last: bool,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Report]:
     """Verify the keys and then each ledger, keep each result, and give the reports in turn.
 
-    `progress` is called after every chunk with the check and the number of leaves that are done.
+    Many leaves are shared among so many `processes`. `progress` is called after every chunk with the check and the
+    number of leaves that are done.
     """
     started_at = datetime.now(UTC)
     base = verify_keys(pinned, anchored)
@@ -64,7 +66,7 @@ def verify(
             continue
         kind = CHECKS.get(ledger.kind, LedgerCheck)
         check = kind(ledger, base, anchored, queries.last_verified(ledger) if since_last else None)
-        for done in check.run():
+        for done in check.run(processes=processes):
             if progress is not None:
                 progress(check, done)
         if ledger.name == queries.ACTIVITY_LEDGER:

@@ -72,11 +72,11 @@ class MetaLedgerCheck(LedgerCheck):
 
     table = "meta_logs"
 
-    def run(self) -> Iterator[int]:
+    def run(self, *, processes: int = 1) -> Iterator[int]:
         """Verify as ledgers of entries are; rows that claim no ledger of this kind are reported once, with `meta`."""
         if self._ledger.name == META_LEDGER:
             self.report.add(_elsewhere())
-        yield from super().run()
+        yield from super().run(processes=processes)
 
     def rows(self, first: int, end: int) -> Iterator[Any]:
         """Give the rows of leaves `first` to `end`, exclusive, in their order."""
@@ -88,7 +88,7 @@ class MetaLedgerCheck(LedgerCheck):
         """Report what is wrong with a meta log whose record is its leaf (step 3)."""
         reason = misfit(row, self._ledger.name)
         if reason is not None:
-            self.report.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
+            self.found.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
 
 
 def row_of(log: MetaLog) -> Row | None:

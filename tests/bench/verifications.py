@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import connection
 
+from activity import processes
 from activity.services import record_many
 from activity.verification import LedgerCheck
 from signing import anchors, trust
@@ -82,7 +83,7 @@ def verify() -> Iterator[int]:
     pinned = trust.parse(Path(settings.AUDITLOG_TRUST_FILE).read_text())
     anchored = anchors.read_all(Path(settings.AUDITLOG_ANCHOR_DIR))
     check = LedgerCheck(ledger_named(_LEDGER), verify_keys(pinned, anchored), anchored, None)
-    yield from check.run()
+    yield from check.run(processes=processes.available())
     if check.report.outcome != Verdict.VALID:
         raise RuntimeError(check.report.summary())
 

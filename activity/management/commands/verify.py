@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
+from argparse import ArgumentTypeError
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from activity import watch
+from activity import processes, watch
 from activity.verification import LedgerCheck, Report
 from signing import anchors, trust
 from signing.errors import BadCheckpointError, BadKeyError, LedgerNotFoundError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from signing.checkpoint import NoteKey
 
 EXIT = {Verdict.VALID: 0, Verdict.TAMPERED: 1, Verdict.CANNOT_TELL: 2}
+_MAX_PROCESSES = 64
 _SHOWN = 20  # findings a ledger on the terminal; --json has all that were kept
 _PROGRESS_SECONDS = 0.5
 
@@ -55,6 +58,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--trust", metavar="FILE", type=Path, help="pinned checkpoint keys, one vkey a line (AUDITLOG_TRUST_FILE)"
         )
+        parser.add_argument(
+            "--processes",
+            metavar="N",
+            type=_number,
+            default=processes.available(),
+            help="processes that share many leaves among them; as many as there are processors unless said",
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -66,15 +76,20 @@ class Command(BaseCommand):
             chosen = [ledger_named(options["ledger"])] if options["ledger"] else list(Ledger.objects.order_by("pk"))
         except LedgerNotFoundError as error:
             raise CommandError(str(error), returncode=2) from error
-        reports = list(
-            watch.verify(
-                chosen,
-                pinned=pinned,
-                anchored=anchored,
-                since_last=options["since_last"],
-                progress=None if options["json"] or not self.stderr.isatty() else self._progress(),
+        try:
+            reports = list(
+                watch.verify(
+                    chosen,
+                    pinned=pinned,
+                    anchored=anchored,
+                    since_last=options["since_last"],
+                    processes=options["processes"],
+                    progress=None if options["json"] or not self.stderr.isatty() else self._progress(),
+                )
             )
-        )
+        except BrokenProcessPool as error:
+            reason = "a process of the verification was killed, perhaps for its memory; --processes 1 needs the least"
+            raise CommandError(reason, returncode=2) from error
         verdict = outcome(report.outcome for report in reports)
         if options["json"]:
             self.stdout.write(json.dumps({"outcome": verdict, "ledgers": [report.as_json() for report in reports]}))
@@ -111,6 +126,12 @@ class Command(BaseCommand):
             self.stdout.write(f"First bad leaf: {first[0]} {first[1]}")
         style = self.style.SUCCESS if verdict == Verdict.VALID else self.style.ERROR
         self.stdout.write(style(f"Outcome: {verdict}"))
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_PROCESSES:
+        raise ArgumentTypeError(f"a number from 1 to {_MAX_PROCESSES}, not {text}")
+    return int(text)
 
 
 def _pinned(path: Path | None) -> list[NoteKey]:
