@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,6 +20,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 _AHEAD = 2  # results a process that may wait to be fetched, so that memory stays flat
 _NICER = 10  # whoever records meanwhile goes first
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _work: Callable[[Any], Any]  # of a forked process
 
 
@@ -52,6 +55,7 @@ def _forked(work: Callable[[Any], Any]) -> None:
     global _work  # noqa: PLW0603 -- a pool's initializer has no other way to hand something on
     for connection in connections.all(initialized_only=True):
         del connections[connection.alias]
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGTERM)  # else it would wait for work of one that was killed
     os.nice(_NICER)
     _work = work
 

@@ -1,7 +1,9 @@
 """Several processes verify as one does; one that is killed is an error and never a verdict."""
 
 import os
+import select
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 from io import StringIO
 from pathlib import Path
@@ -68,6 +70,21 @@ def test_results_come_in_order_and_the_parents_connection_stays() -> None:
 def test_a_killed_process_is_an_error() -> None:
     with pytest.raises(BrokenProcessPool):
         list(in_order(lambda _: os.kill(os.getpid(), signal.SIGKILL), range(20), processes=2))
+
+
+def test_none_outlives_whoever_forked_it() -> None:
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        list(in_order(lambda _: time.sleep(3600 * os.write(writer, b".")), range(8), processes=2))
+    os.close(writer)
+    assert os.read(reader, 1) + os.read(reader, 1) == b".."
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    ended, _, _ = select.select([reader], [], [], 30)
+    assert ended, "somebody still holds the other end"
+    assert os.read(reader, 1) == b""
+    os.close(reader)
 
 
 @pytest.mark.usefixtures("fresh_database", "chunks_of_a_tile")
