@@ -28,6 +28,10 @@ DATA = PROJECT.parent / "shared" / "data"
 GUARDED = """
     SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
     WHERE relnamespace = 'public'::regnamespace ORDER BY 1"""
+# The constraints on locks, and on what stands of them on entries.
+CHECKS = """
+    SELECT conrelid::regclass::text, conname FROM pg_constraint
+    WHERE contype = 'c' AND conname ~ 'lock|override|release'"""
 _RANGE = re.compile(r"leaf (\d+) and leaf (\d+)|leaves (\d+) to (\d+)")
 
 
@@ -90,6 +94,14 @@ def assert_clean(*arguments: str | Path) -> None:
     """Every detection test starts here: before the attack nothing alarms."""
     found = verify(*arguments)
     assert (found.exit_code, found.outcome) == (0, "valid"), found.reports
+
+
+def fingerprint(database: Database) -> list[Any]:
+    """Return a digest of the rows of every guarded table."""
+    digest = "SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {} t"
+    with database.superuser() as superuser:
+        tables = [table for (table,) in superuser.execute(GUARDED.encode()).fetchall()]
+        return [superuser.execute(digest.format(table).encode()).fetchone() for table in tables]
 
 
 class Intruder:
@@ -180,8 +192,8 @@ class Intruder:
             self("ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL", table=table, name=name)
 
 
-def amendment(leaf_index: int, /, *, next_leaf: int | str, record: str = "{record}", **columns: str) -> str:
-    """Return statements that amend an entry as our services do, or as `record` and `columns` say instead.
+def amended(*, next_leaf: int | str, record: str = "{record}", **columns: str) -> dict[str, str]:
+    """Return SQL expressions for the columns of an entry that is amended as our services do, or as `columns` say.
 
     `record` is an SQL expression over the text of a right one, written {record}; so is each of the columns.
     """
@@ -191,8 +203,14 @@ def amendment(leaf_index: int, /, *, next_leaf: int | str, record: str = "{recor
         "|| encode(sha256('\\x00'::bytea || record), 'hex') || '\",\"leaf_index\":' || leaf_index || '}},\"data\":')"
     )
     made = f"convert_to({record.replace('{record}', right)}, 'UTF8')"
+    return {"record": made, "leaf_index": str(next_leaf), "revision": "revision + 1"} | columns
+
+
+def amendment(leaf_index: int, /, *, next_leaf: int | str, record: str = "{record}", **columns: str) -> str:
+    """Return the two statements that amend an entry so: a leaf for the new record, and the new version."""
     where = f"{of('activity')} AND leaf_index = {leaf_index}"
-    changes = {"record": made, "leaf_index": str(next_leaf), "revision": "revision + 1"} | columns
+    changes = amended(next_leaf=next_leaf, record=record, **columns)
+    made = changes["record"]
     return (
         f"SELECT ledger_append(ledger_id, sha256('\\x00'::bytea || {made}), '{{}}') FROM activity_logs WHERE {where}; "
         f"UPDATE activity_logs SET {', '.join(f'{name} = {value}' for name, value in changes.items())} WHERE {where}"

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from activity.services import record_many
-from tests.attacks.intruder import GUARDED, amendment, real_events, verify
+from tests.attacks.intruder import amendment, fingerprint, real_events, verify
 from tests.clusters import Clusters, Database, server_names
 
 EVIDENCE = [
@@ -201,21 +201,14 @@ def database(request: pytest.FixtureRequest, clusters: Clusters, django_db_block
         yield clone
 
 
-def _fingerprint(database: Database) -> list[Any]:
-    digest = "SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {} t"
-    with database.superuser() as superuser:
-        tables = [table for (table,) in superuser.execute(GUARDED.encode()).fetchall()]
-        return [superuser.execute(digest.format(table).encode()).fetchone() for table in tables]
-
-
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_app_role_is_refused_and_nothing_changes(database: Database, attack: str) -> None:
     statement, sqlstate = ATTACKS[attack]
-    before = _fingerprint(database)
+    before = fingerprint(database)
     with pytest.raises(psycopg.Error) as refused, database.app(autocommit=False) as app:
         app.execute(statement.encode())
     assert refused.value.sqlstate == sqlstate, refused.value
-    assert _fingerprint(database) == before
+    assert fingerprint(database) == before
 
 
 @pytest.mark.parametrize("table", EVIDENCE)
@@ -226,10 +219,10 @@ def test_the_approver_reads_and_writes_no_evidence(database: Database, table: st
 
 
 def test_no_checkpoint_is_kept_that_other_keys_signed(database: Database) -> None:
-    before = _fingerprint(database)
+    before = fingerprint(database)
     for keys in ("'{}'::text[]", "ARRAY['k']", f"ARRAY[{KEY}]::text[]"):
         assert database.app().execute(_checkpoint("306", "sha256('x')", keys).encode()).fetchall() == []
-    assert _fingerprint(database) == before
+    assert fingerprint(database) == before
 
 
 def test_temporary_tables_shadow_nothing_for_a_role_that_may_make_them(database: Database) -> None:
