@@ -161,7 +161,7 @@ class LedgerCheck:
         if last is not None and last.size < 0:  # whoever wrote that run was not `verify`
             last = None
         since = min(last.size, size) if last else 0
-        self._first, self._size = since - since % TILE_WIDTH, size
+        self._first = since - since % TILE_WIDTH
         expected.append(ExpectedRoot(size, head.root(), "the stored head"))
         if last is not None:
             expected.append(last)
@@ -173,15 +173,15 @@ class LedgerCheck:
         self._tree = TreeCheck(ledger.name, expected, stored_tiles(ledger), base)
         self._versions = VersionCheck(ledger) if ledger.kind == Ledger.Kind.ACTIVITY else None
         self.report = Report(ledger.name, since, size, b"")
-        self.found = self.report  # by whoever checks rows, until run() has taken it
         self.report.add(findings)
+        self.found: Report  # of the chunk that is being checked; run() takes it into the whole
 
     def run(self, *, processes: int = 1) -> Iterator[int]:
         """Verify, yielding after every CHUNK how many leaves are done.
 
         Several processes check chunks side by side; this one makes the tree of them. Few chunks are checked here.
         """
-        size = self._size
+        size = self.report.size
         last_tile: list[bytes] = []
         chunks = range(self._first, size, CHUNK)
         processes = max(1, min(processes, len(chunks) // _WORTH_A_PROCESS))
@@ -205,11 +205,11 @@ class LedgerCheck:
 
     def _checked(self, first: int) -> _Part:
         """Check the chunk that begins with a leaf; without tiles, the ledger ends before it."""
-        end = min(first + CHUNK, self._size)
+        end = min(first + CHUNK, self.report.size)
         name = self._ledger.name
         self.found = Report(name, first, end, b"")
         if not self._holds_anything(first, end):
-            reason = f"the ledger holds no leaves from {first} on, its head says {self._size}"
+            reason = f"the ledger holds no leaves from {first} on, its head says {self.report.size}"
             self.found.add([Finding(name, first, Verdict.TAMPERED, reason)])
             return _Part(self.found, [])
         tiles = {index: list(rows) for index, rows in groupby(self.rows(first, end), key=_tile_of)}
@@ -218,7 +218,7 @@ class LedgerCheck:
         return _Part(
             self.found,
             [
-                self._check_tile(start, min(TILE_WIDTH, self._size - start), tiles.pop(start // TILE_WIDTH, []))
+                self._check_tile(start, min(TILE_WIDTH, self.report.size - start), tiles.pop(start // TILE_WIDTH, []))
                 for start in range(first, end, TILE_WIDTH)
             ],
         )
@@ -266,7 +266,7 @@ class LedgerCheck:
                 self.found.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
         if len(stored) < width * HASH_SIZE:
             end = first + len(stored) // HASH_SIZE
-            reason = f"the ledger holds no leaves from {end} on, its head says {self._size}"
+            reason = f"the ledger holds no leaves from {end} on, its head says {self.report.size}"
             self.found.add([Finding(self._ledger.name, end, Verdict.TAMPERED, reason)])
             return hashes[:width]
         return [stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE)]
