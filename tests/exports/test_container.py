@@ -15,6 +15,7 @@ import pytest
 from exports import container
 from exports.container import MANIFEST_XML, MIMETYPE, SIGNATURE, Member, open_container, write_container
 from exports.errors import BadContainerError
+from tests.exports.altered import zipped
 
 FILES = {"entries.csv": b"a,b\r\n", "manifest.json": b"{}\n", "proofs/entries.multiproof": b"end\n", "empty.txt": b""}
 MEMBERS = [Member.of(name, "text/plain", content) for name, content in FILES.items()]
@@ -28,18 +29,6 @@ def packed(members: list[Member] = MEMBERS) -> bytes:
 
 def opened(raw: bytes) -> container.Container:
     return open_container(io.BytesIO(raw))
-
-
-def zipped(files: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED, comment: bytes = b"") -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", compression) as archive:
-        for name, content in files:
-            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            info.create_system = 0
-            archive.writestr(info, content, compression)
-            info.external_attr = 0
-        archive.comment = comment
-    return target.getvalue()
 
 
 def contents(raw: bytes) -> list[tuple[str, bytes]]:
