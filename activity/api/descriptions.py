@@ -64,34 +64,36 @@ def _example(name: str, value: Any) -> list[OpenApiExample]:
     return [OpenApiExample(name, value=value)]
 
 
-def _answer(shape: Shape, description: str, example: Any = None) -> OpenApiResponse:
+def answer(shape: Shape, description: str, example: Any = None) -> OpenApiResponse:
+    """Return what a status is answered with, and an example of it."""
     return OpenApiResponse(shape, description, _example("an answer", example) if example is not None else None)
 
 
-def _query(name: str, shape: Shape, description: str = "", **how: Any) -> OpenApiParameter:
+def query(name: str, shape: Shape, description: str = "", **how: Any) -> OpenApiParameter:
+    """Return a parameter of the query."""
     return OpenApiParameter(name, shape, OpenApiParameter.QUERY, description=description, **how)
 
 
 def _exactly(name: str) -> OpenApiParameter:
-    return _query(name, {"type": "string", "maxLength": MAX_CHARACTERS[name]}, "Exactly this.")
+    return query(name, {"type": "string", "maxLength": MAX_CHARACTERS[name]}, "Exactly this.")
 
 
-_INTO = _query(
+_INTO = query(
     "ledger", shapes.LEDGER, "The ledger to write to. Without it: the only one there is for you, or `activity`."
 )
 _RECORDED: dict[Any, Any] = {
-    201: _answer(
+    201: answer(
         {"anyOf": [shapes.RECEIPT, shapes.RECEIPTS]}, "Recorded: a receipt for one event, a list for a list.", _RECEIPT
     ),
-    200: _answer(
+    200: answer(
         {"anyOf": [shapes.RECEIPT, shapes.RECEIPTS]},
         "Every event was there already, with the same content.",
         _RECEIPT | {"duplicate": True},
     ),
 }
 _RECORDED_IN_BULK: dict[Any, Any] = {
-    201: _answer(shapes.RECEIPTS, "Recorded.", {"receipts": [_RECEIPT]}),
-    200: _answer(shapes.RECEIPTS, "Every event was there already, with the same content."),
+    201: answer(shapes.RECEIPTS, "Recorded.", {"receipts": [_RECEIPT]}),
+    200: answer(shapes.RECEIPTS, "Every event was there already, with the same content."),
 }
 _ENTRY_ID = OpenApiParameter("entry_id", shapes.ENTRY_ID, OpenApiParameter.PATH, description="The id of an entry.")
 
@@ -125,27 +127,25 @@ find_entries = extend_schema(
     summary="Find entries, each with its verdict",
     tags=ENTRIES,
     parameters=[
-        _query("ledger", shapes.LEDGER, "One ledger; without it all that you may read."),
+        query("ledger", shapes.LEDGER, "One ledger; without it all that you may read."),
         *(_exactly(name) for name in ("type", "actor", "action", "target", "source")),
-        _query(
-            "event_id", {"type": "string", "maxLength": MAX_CHARACTERS["event_id"]}, "Exactly this; needs `source`."
-        ),
-        _query("outcome", {"type": "string", "enum": list(OUTCOMES)}),
-        _query("severity", {"type": "string", "enum": list(SEVERITIES)}),
-        _query("ip", shapes.IP, "This address, in whatever form."),
-        _query("leaf_index", shapes.LEAF_INDEX),
-        _query("leaf_from", shapes.LEAF_INDEX, "Not before this leaf."),
-        _query("leaf_to", shapes.LEAF_INDEX, "Before this leaf."),
-        _query("kid", {"type": "string"}, "Signed by this key. Needs both ends of a time range."),
-        _query("revision", {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, "Needs both ends of a time range."),
-        _query("locked", {"type": "boolean"}, "Needs both ends of a time range."),
-        _query("leaf_from", shapes.LEAF_INDEX, "Not before this leaf."),
-        _query("leaf_to", shapes.LEAF_INDEX, "Before this leaf."),
-        _query("occurred_from", shapes.MOMENT, "Not before this."),
-        _query("occurred_to", shapes.MOMENT, "Before this."),
-        _query("recorded_from", shapes.MOMENT, "Not before this."),
-        _query("recorded_to", shapes.MOMENT, "Before this."),
-        _query(
+        query("event_id", {"type": "string", "maxLength": MAX_CHARACTERS["event_id"]}, "Exactly this; needs `source`."),
+        query("outcome", {"type": "string", "enum": list(OUTCOMES)}),
+        query("severity", {"type": "string", "enum": list(SEVERITIES)}),
+        query("ip", shapes.IP, "This address, in whatever form."),
+        query("leaf_index", shapes.LEAF_INDEX),
+        query("leaf_from", shapes.LEAF_INDEX, "Not before this leaf."),
+        query("leaf_to", shapes.LEAF_INDEX, "Before this leaf."),
+        query("kid", {"type": "string"}, "Signed by this key. Needs both ends of a time range."),
+        query("revision", {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, "Needs both ends of a time range."),
+        query("locked", {"type": "boolean"}, "Needs both ends of a time range."),
+        query("leaf_from", shapes.LEAF_INDEX, "Not before this leaf."),
+        query("leaf_to", shapes.LEAF_INDEX, "Before this leaf."),
+        query("occurred_from", shapes.MOMENT, "Not before this."),
+        query("occurred_to", shapes.MOMENT, "Before this."),
+        query("recorded_from", shapes.MOMENT, "Not before this."),
+        query("recorded_to", shapes.MOMENT, "Before this."),
+        query(
             "data",
             {
                 "type": "object",
@@ -157,23 +157,23 @@ find_entries = extend_schema(
             style="form",
             explode=True,
         ),
-        _query("order", {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]}, "`-id`: last recorded first."),
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
-        _query("cursor", {"type": "string"}, "`next` of the page before, with the same other parameters."),
+        query("order", {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]}, "`-id`: last recorded first."),
+        query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+        query("cursor", {"type": "string"}, "`next` of the page before, with the same other parameters."),
     ],
-    responses={200: _answer(shapes.PAGE, "A page.", {"entries": [_ENTRY], "next": None})},
+    responses={200: answer(shapes.PAGE, "A page.", {"entries": [_ENTRY], "next": None})},
 )
 get_entry = extend_schema(
     operation_id="get_entry",
     summary="Get an entry, its record and its signature",
     tags=ENTRIES,
-    parameters=[_ENTRY_ID, _query("format", {"type": "string", "enum": ["json", "jws"], "default": "json"})],
+    parameters=[_ENTRY_ID, query("format", {"type": "string", "enum": ["json", "jws"], "default": "json"})],
     responses={
-        (200, JSON): _answer(
+        (200, JSON): answer(
             shapes.WHOLE_ENTRY,
             "The entry; with `?format=jws` as compact JWS, which any JOSE library verifies with the published keys.",
         ),
-        (200, JOSE): _answer({"type": "string"}, "A compact JWS."),
+        (200, JOSE): answer({"type": "string"}, "A compact JWS."),
     },
 )
 amend_entry = extend_schema(
@@ -183,7 +183,7 @@ amend_entry = extend_schema(
     tags=ENTRIES,
     parameters=[_ENTRY_ID],
     request={JSON: shapes.AMENDMENT},
-    responses={200: _answer(shapes.RECEIPT, "The receipt of the new leaf.", _RECEIPT)},
+    responses={200: answer(shapes.RECEIPT, "The receipt of the new leaf.", _RECEIPT)},
 )
 remove_entry = extend_schema(
     operation_id="remove_entry",
@@ -192,23 +192,23 @@ remove_entry = extend_schema(
     tags=ENTRIES,
     parameters=[_ENTRY_ID],
     request={JSON: shapes.REMOVAL},
-    responses={200: _answer(shapes.RECEIPT, "The receipt of the tombstone.", _RECEIPT)},
+    responses={200: answer(shapes.RECEIPT, "The receipt of the tombstone.", _RECEIPT)},
 )
 prove_entry = extend_schema(
     operation_id="prove_entry",
     summary="Prove that an entry is in its ledger",
     tags=ENTRIES,
-    parameters=[_ENTRY_ID, _query("format", {"type": "string", "enum": ["json", "tlog-proof"], "default": "json"})],
+    parameters=[_ENTRY_ID, query("format", {"type": "string", "enum": ["json", "tlog-proof"], "default": "json"})],
     responses={
-        (200, JSON): _answer(shapes.PROOF, "The proof; with `?format=tlog-proof` as the file of C2SP tlog-proof."),
-        (200, TEXT): _answer({"type": "string"}, "A C2SP tlog-proof."),
+        (200, JSON): answer(shapes.PROOF, "The proof; with `?format=tlog-proof` as the file of C2SP tlog-proof."),
+        (200, TEXT): answer({"type": "string"}, "A C2SP tlog-proof."),
     },
 )
 list_log_types = extend_schema(
     operation_id="list_log_types",
     summary="List the log types",
     tags=["Log types"],
-    responses={200: _answer(shapes.LOG_TYPES, "All of them.")},
+    responses={200: answer(shapes.LOG_TYPES, "All of them.")},
 )
 A_CHECKPOINT = OpenApiExample("a checkpoint", value={"checkpoint": _NOTE}, request_only=True, media_type=JSON)
 verify_evidence = extend_schema(
@@ -217,7 +217,7 @@ verify_evidence = extend_schema(
     tags=EVIDENCE,
     request={JSON: said(shapes.EVIDENCE, "One piece of evidence.")},
     responses={
-        200: _answer(
+        200: answer(
             shapes.JUDGEMENT,
             "The verdict.",
             {

@@ -28,6 +28,8 @@ NOTE: Shape = {
     "type": "string",
     "description": "A signed note of C2SP tlog-checkpoint: origin, size, root, signatures.",
 }
+STRING: Shape = {"type": "string"}
+COUNT: Shape = {"type": "integer", "minimum": 0}
 BASE64URL: Shape = {"type": "string", "pattern": "^[A-Za-z0-9_-]*={0,2}$"}
 
 
@@ -148,22 +150,21 @@ _PLACE: dict[str, Shape] = {
     ),
     "reasons": said(list_of({"type": "string"}), "Why it is not `valid`, or not `unsigned` and right."),
 }
-_TEXT: Shape = {"type": "string"}
 _COLUMNS: dict[str, Shape] = {
-    "type": _TEXT,
-    "action": _TEXT,
-    "actor": _TEXT,
-    "target": _TEXT,
-    "outcome": _TEXT,
-    "severity": _TEXT,
-    "source": _TEXT,
-    "ip": nullable(_TEXT),
-    "event_id": nullable(_TEXT),
+    "type": STRING,
+    "action": STRING,
+    "actor": STRING,
+    "target": STRING,
+    "outcome": STRING,
+    "severity": STRING,
+    "source": STRING,
+    "ip": nullable(STRING),
+    "event_id": nullable(STRING),
     "occurred_at": MOMENT,
     "recorded_at": said(MOMENT, "By the server's clock."),
     "revision": {"type": "integer", "minimum": 1},
     "locked": {"type": "boolean"},
-    "kid": said(nullable(_TEXT), "The key that signed it, or null if its log type requires no signature."),
+    "kid": said(nullable(STRING), "The key that signed it, or null if its log type requires no signature."),
     "data": {"description": "The writer's object; whatever stands there, or null, if somebody changed the record."},
 }
 _BYTES: dict[str, Shape] = {
@@ -199,7 +200,7 @@ PAGE = object_of(
     "Entries in the order asked for.",
     {
         "entries": list_of({"anyOf": [ENTRY, WITHHELD_ENTRY]}),
-        "next": said(nullable(_TEXT), "The cursor of the next page; null at the end."),
+        "next": said(nullable(STRING), "The cursor of the next page; null at the end."),
         "scanned": {
             "type": "integer",
             "minimum": 0,
@@ -227,17 +228,17 @@ LOG_TYPE = object_of(
     "LogType",
     "How events of one kind are kept. The longest pattern that matches a type counts.",
     {
-        "pattern": said(_TEXT, "A type, or a prefix such as `auth.*`."),
+        "pattern": said(STRING, "A type, or a prefix such as `auth.*`."),
         "requires_signature": {"type": "boolean"},
         "algorithm": {"type": "string", "enum": list(ALGORITHMS)},
-        "description": _TEXT,
+        "description": STRING,
     },
 )
 LOG_TYPES = object_of("LogTypes", "All log types.", {"log_types": list_of(LOG_TYPE)})
 
 _UNUSED_RECEIPT: dict[str, Shape] = {"duplicate": {}, "tree_size": {}, "root": {}}
 _BROUGHT_PLACE: dict[str, Shape] = {
-    "ledger": _TEXT,
+    "ledger": STRING,
     "leaf_index": LEAF_INDEX,
     "leaf_hash": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
     "checkpoint": NOTE,
@@ -246,7 +247,7 @@ EVIDENCE: Shape = {
     "title": "Evidence",
     "description": "One piece of evidence.",
     "oneOf": [
-        object_of("JwsEvidence", "An entry as compact JWS.", {"jws": _TEXT}),
+        object_of("JwsEvidence", "An entry as compact JWS.", {"jws": STRING}),
         object_of(
             "RecordEvidence",
             "A record and its signature, as `GET /api/v1/logs/{entry_id}` gives them.",
@@ -281,7 +282,7 @@ EVIDENCE: Shape = {
         object_of(
             "TlogProofEvidence",
             "A C2SP tlog-proof and the record it proves.",
-            {"tlog_proof": _TEXT, "record": BASE64URL},
+            {"tlog_proof": STRING, "record": BASE64URL},
         ),
         object_of("CheckpointEvidence", "A checkpoint.", {"checkpoint": NOTE}),
     ],
@@ -291,7 +292,7 @@ JUDGEMENT = object_of(
     "What can be said of a piece of evidence now.",
     {
         "verdict": _PLACE["verdict"],
-        "reasons": said(list_of(_TEXT), "Why it is not valid."),
-        "checked": said(list_of(_TEXT), "What was found right, step by step."),
+        "reasons": said(list_of(STRING), "Why it is not valid."),
+        "checked": said(list_of(STRING), "What was found right, step by step."),
     },
 )

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 
 from activity.api import descriptions as activity
-from activity.api.descriptions import JSON
-from activity.api.shapes import EVIDENCE, HASH, JUDGEMENT, LEDGER, MOMENT, Shape, list_of, nullable, object_of, said
+from activity.api.descriptions import JSON, answer
+from activity.api.shapes import (
+    COUNT,
+    EVIDENCE,
+    HASH,
+    JUDGEMENT,
+    LEDGER,
+    MOMENT,
+    STRING,
+    Shape,
+    list_of,
+    nullable,
+    object_of,
+    said,
+)
 from exports.downloads import CONTAINER_TYPE
 from exports.models import Export
 from exports.services import MAX_CASE, MAX_PURPOSE
 
 _TAGS = ["Exports"]
-_TEXT: Shape = {"type": "string"}
-_COUNT: Shape = {"type": "integer", "minimum": 0}
 _FORMATS: Shape = list_of({"type": "string", "enum": list(Export.Format.values)})
-_FILTERS: Shape = {"type": "object", "additionalProperties": _TEXT}
+_FILTERS: Shape = {"type": "object", "additionalProperties": STRING}
 ORDER = object_of(
     "ExportOrder",
     "What is to be exported, as what and why.",
@@ -35,9 +46,9 @@ _PROGRESS = object_of(
     "How far it is.",
     {
         "percent": {"type": "integer", "minimum": 0, "maximum": 100},
-        "entries": _COUNT,
+        "entries": COUNT,
         "entries_per_second": nullable({"type": "number"}),
-        "seconds_left": nullable(_COUNT),
+        "seconds_left": nullable(COUNT),
     },
 )
 EXPORT = object_of(
@@ -46,23 +57,23 @@ EXPORT = object_of(
     {
         "id": {"type": "string", "format": "uuid"},
         "state": {"type": "string", "enum": list(Export.State.values)},
-        "ordered_by": _TEXT,
+        "ordered_by": STRING,
         "ordered_at": MOMENT,
         "ledger": LEDGER,
-        "ledger_size": said(_COUNT, "The export is of the ledger as it stood at so many leaves."),
+        "ledger_size": said(COUNT, "The export is of the ledger as it stood at so many leaves."),
         "filters": _FILTERS,
         "formats": _FORMATS,
-        "purpose": _TEXT,
-        "case": _TEXT,
-        "complete_range": said(nullable(list_of(_COUNT)), "First leaf and end of the range in which none is missing."),
+        "purpose": STRING,
+        "case": STRING,
+        "complete_range": said(nullable(list_of(COUNT)), "First leaf and end of the range in which none is missing."),
         "progress": _PROGRESS,
         "finished_at": nullable(MOMENT),
         "expires_at": nullable(MOMENT),
-        "failure": said(nullable(_TEXT), "Why it could not be made."),
-        "entries": nullable(_COUNT),
-        "verdicts": {"type": "object", "additionalProperties": _COUNT},
+        "failure": said(nullable(STRING), "Why it could not be made."),
+        "entries": nullable(COUNT),
+        "verdicts": {"type": "object", "additionalProperties": COUNT},
         "dataset_digest": said(nullable(HASH), "SHA-256 over the records: the verification hash in report and claim."),
-        "file_size": nullable(_COUNT),
+        "file_size": nullable(COUNT),
         "file_sha256": nullable(HASH),
     },
 )
@@ -78,20 +89,16 @@ _ID = OpenApiParameter(
 )
 
 
-def _answer(shape: Shape, description: str) -> OpenApiResponse:
-    return OpenApiResponse(shape, description)
-
-
 _MADE: dict[Any, Any] = {
-    201: _answer(EXPORT, "Small, and made at once: ready, or failed with the reason."),
-    202: _answer(EXPORT, "Under way. Ask for it again to see how far it is."),
+    201: answer(EXPORT, "Small, and made at once: ready, or failed with the reason."),
+    202: answer(EXPORT, "Under way. Ask for it again to see how far it is."),
 }
 list_exports = extend_schema(
     operation_id="list_exports",
     summary="List exports",
     tags=_TAGS,
     responses={
-        200: _answer(object_of("Exports", "Exports, the last one first.", {"exports": list_of(EXPORT)}), "Yours.")
+        200: answer(object_of("Exports", "Exports, the last one first.", {"exports": list_of(EXPORT)}), "Yours.")
     },
 )
 order_export = extend_schema(
@@ -107,7 +114,7 @@ get_export = extend_schema(
     summary="Follow an export",
     tags=_TAGS,
     parameters=[_ID],
-    responses={200: _answer(EXPORT, "The export.")},
+    responses={200: answer(EXPORT, "The export.")},
 )
 download_export = extend_schema(
     operation_id="download_export",
@@ -115,10 +122,10 @@ download_export = extend_schema(
     tags=_TAGS,
     parameters=[
         _ID,
-        OpenApiParameter("file", _TEXT, OpenApiParameter.QUERY, description="One file of the container, by its name."),
+        OpenApiParameter("file", STRING, OpenApiParameter.QUERY, description="One file of the container, by its name."),
     ],
     responses={
-        (200, CONTAINER_TYPE): _answer(
+        (200, CONTAINER_TYPE): answer(
             {"type": "string", "format": "binary"}, "The container (ASiC-E), or a file of it with its own type."
         )
     },
@@ -129,7 +136,7 @@ cancel_export = extend_schema(
     tags=_TAGS,
     parameters=[_ID],
     request=None,
-    responses={200: _answer(EXPORT, "Cancelled.")},
+    responses={200: answer(EXPORT, "Cancelled.")},
 )
 
 _BINARY: Shape = {"type": "string", "format": "binary"}
@@ -137,10 +144,12 @@ REPORT = object_of(
     "ExportReport",
     "What the verification tool says of an export.",
     {
-        "file": _TEXT,
+        "file": STRING,
         "outcome": {"type": "string", "enum": ["valid", "tampered", "cannot_tell"]},
         "checks": list_of(
-            object_of("ExportCheck", "One check.", {"check": _TEXT, "state": _TEXT, "text": said(_TEXT, "In words.")})
+            object_of(
+                "ExportCheck", "One check.", {"check": STRING, "state": STRING, "text": said(STRING, "In words.")}
+            )
         ),
     },
 )
@@ -149,6 +158,6 @@ verify_evidence = extend_schema(
     summary="Verify a piece of evidence or an export, without an account",
     tags=activity.EVIDENCE,
     request={JSON: said(EVIDENCE, "One piece of evidence."), CONTAINER_TYPE: _BINARY, "application/pdf": _BINARY},
-    responses={200: _answer({"anyOf": [JUDGEMENT, REPORT]}, "The verdict, or of an export the checks.")},
+    responses={200: answer({"anyOf": [JUDGEMENT, REPORT]}, "The verdict, or of an export the checks.")},
     examples=[activity.A_CHECKPOINT],
 )

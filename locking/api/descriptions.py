@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 
-from activity.api.descriptions import JSON
+from activity.api.descriptions import JSON, answer, query
 from activity.api.shapes import (
+    COUNT,
     ENTRY_ID,
     HASH,
     IP,
     LEAF_INDEX,
     LEDGER,
     MOMENT,
+    STRING,
     Shape,
     list_of,
     nullable,
@@ -28,8 +30,6 @@ from locking.scopes import LEAVES, MAX_ENTRIES, TEXTS, TIMES
 from locking.services import MAX_CASE
 
 _TAGS = ["Locks"]
-_TEXT: Shape = {"type": "string"}
-_COUNT: Shape = {"type": "integer", "minimum": 0}
 _LOCK_ID: Shape = {"type": "integer", "minimum": 1, "maximum": MAX_LOCK_ID}
 _KIND: Shape = {"type": "string", "enum": list(LogLock.Kind.values)}
 _STATE: Shape = {"type": "string", "enum": list(LogLock.State.values)}
@@ -92,19 +92,19 @@ LOCK = object_of(
         "scope": {"type": "object", "description": "As it was ordered.", "additionalProperties": True},
         "kind": _KIND,
         "state": said(_STATE, "Only `in_force` holds everything that it is for; `applying` is on its way there."),
-        "reason": _TEXT,
-        "case": _TEXT,
+        "reason": STRING,
+        "case": STRING,
         "until": nullable(MOMENT),
-        "locked_by": _TEXT,
-        "policy": said(nullable(_COUNT), "The policy that made it."),
+        "locked_by": STRING,
+        "policy": said(nullable(COUNT), "The policy that made it."),
         "created_at": MOMENT,
         "in_force_at": nullable(MOMENT),
-        "entries": said(_COUNT, "How many it was applied to."),
-        "ledger_size": said(nullable(_COUNT), "Of the ledger, when it came into force."),
+        "entries": said(COUNT, "How many it was applied to."),
+        "ledger_size": said(nullable(COUNT), "Of the ledger, when it came into force."),
         "ledger_root": said(nullable(HASH), "The root of that tree."),
-        "release_requested_by": nullable(_TEXT),
-        "release_reason": nullable(_TEXT),
-        "released_by": nullable(_TEXT),
+        "release_requested_by": nullable(STRING),
+        "release_reason": nullable(STRING),
+        "released_by": nullable(STRING),
         "ended_at": said(nullable(MOMENT), "When it was released, or expired."),
     },
 )
@@ -118,36 +118,28 @@ _ORDERED = {
 _ID = OpenApiParameter("lock_id", _LOCK_ID, OpenApiParameter.PATH, description="The id of a lock.")
 
 
-def _query(name: str, shape: Shape, description: str = "") -> OpenApiParameter:
-    return OpenApiParameter(name, shape, OpenApiParameter.QUERY, description=description)
-
-
-def _answer(shape: Shape, description: str) -> OpenApiResponse:
-    return OpenApiResponse(shape, description)
-
-
 _MADE: dict[Any, Any] = {
-    201: _answer(LOCK, "In force."),
-    202: _answer(LOCK, "Being applied. Ask for it again: it is in force once its state says so."),
+    201: answer(LOCK, "In force."),
+    202: answer(LOCK, "Being applied. Ask for it again: it is in force once its state says so."),
 }
 _RELEASED: dict[Any, Any] = {
-    200: _answer(LOCK, "Released by a second person. Its entries are free, unless another lock holds them."),
-    202: _answer(LOCK, "Its release is asked for, and it holds until another person releases it."),
+    200: answer(LOCK, "Released by a second person. Its entries are free, unless another lock holds them."),
+    202: answer(LOCK, "Its release is asked for, and it holds until another person releases it."),
 }
 list_locks = extend_schema(
     operation_id="list_locks",
     summary="List locks, the newest first",
     tags=_TAGS,
     parameters=[
-        _query("ledger", LEDGER, "One ledger; without it all that you may read."),
-        _query("kind", _KIND),
-        _query("state", _STATE),
-        _query("case", _CASE, "Exactly this case reference."),
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
-        _query("cursor", _LOCK_ID, "`next` of the page before, with the same filters."),
+        query("ledger", LEDGER, "One ledger; without it all that you may read."),
+        query("kind", _KIND),
+        query("state", _STATE),
+        query("case", _CASE, "Exactly this case reference."),
+        query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+        query("cursor", _LOCK_ID, "`next` of the page before, with the same filters."),
     ],
     responses={
-        200: _answer(
+        200: answer(
             object_of("Locks", "A page of them.", {"locks": list_of(LOCK), "next": nullable(_LOCK_ID)}), "A page."
         )
     },
@@ -165,7 +157,7 @@ get_lock = extend_schema(
     summary="Get a lock",
     tags=_TAGS,
     parameters=[_ID],
-    responses={200: _answer(LOCK, "The lock.")},
+    responses={200: answer(LOCK, "The lock.")},
 )
 extend_lock = extend_schema(
     operation_id="extend_lock",
@@ -173,7 +165,7 @@ extend_lock = extend_schema(
     tags=_TAGS,
     parameters=[_ID],
     request={JSON: EXTENSION},
-    responses={200: _answer(LOCK, "Extended.")},
+    responses={200: answer(LOCK, "Extended.")},
 )
 release_lock = extend_schema(
     operation_id="release_lock",

@@ -6,13 +6,16 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
+from activity.api.descriptions import query
 from activity.api.shapes import (
     BASE64URL,
+    COUNT,
     HASH,
     IP,
     LEAF_INDEX,
     LEDGER,
     MOMENT,
+    STRING,
     Shape,
     list_of,
     nullable,
@@ -24,10 +27,8 @@ from metaaudit.vocabulary import ACTIONS, Auth, Phase
 from signing.verdicts import Verdict
 
 _TAGS = ["Accesses"]
-_TEXT: Shape = {"type": "string"}
-_COUNT: Shape = {"type": "integer", "minimum": 0}
 _ID: Shape = {"type": "string", "format": "uuid"}
-_REASONS: Shape = list_of(_TEXT)
+_REASONS: Shape = list_of(STRING)
 _VERDICT: Shape = {"type": "string", "enum": list(Verdict)}
 _ONE_OF: dict[str, Shape] = {
     "action": {"type": "string", "enum": list(ACTIONS)},
@@ -40,27 +41,27 @@ _MEMBERS: dict[str, Shape] = {
     "leaf_index": LEAF_INDEX,
     "leaf_hash": HASH,
     "at": MOMENT,
-    "user_id": said(_TEXT, "`user:7`, `api-key:Xy12Ab34`, `os:0`, `system:<task>` or `anonymous`."),
-    "user_name": _TEXT,
+    "user_id": said(STRING, "`user:7`, `api-key:Xy12Ab34`, `os:0`, `system:<task>` or `anonymous`."),
+    "user_name": STRING,
     "auth": _ONE_OF["auth"],
-    "auth_id": nullable(_TEXT),
+    "auth_id": nullable(STRING),
     "action": _ONE_OF["action"],
     "phase": _ONE_OF["phase"],
     "completes": said(nullable(_ID), "The intent that this completes."),
-    "method": _TEXT,
-    "path": _TEXT,
-    "route": _TEXT,
-    "query": list_of({**list_of(_TEXT), "minItems": 2, "maxItems": 2}),
+    "method": STRING,
+    "path": STRING,
+    "route": STRING,
+    "query": list_of({**list_of(STRING), "minItems": 2, "maxItems": 2}),
     "query_hash": HASH,
-    "result_count": nullable(_COUNT),
+    "result_count": nullable(COUNT),
     "result_digest": nullable(HASH),
-    "sizes": {"type": "object", "additionalProperties": _COUNT},
-    "status": nullable(_COUNT),
-    "duration_ms": nullable(_COUNT),
-    "bytes": nullable(_COUNT),
+    "sizes": {"type": "object", "additionalProperties": COUNT},
+    "status": nullable(COUNT),
+    "duration_ms": nullable(COUNT),
+    "bytes": nullable(COUNT),
     "ip": nullable(IP),
-    "agent": nullable(_TEXT),
-    "request_id": nullable(_TEXT),
+    "agent": nullable(STRING),
+    "request_id": nullable(STRING),
     "record": said(BASE64URL, "The record: the bytes that are hashed."),
 }
 META_LOG = object_of("MetaLog", "One access to the logging system, or one half of it.", _MEMBERS)
@@ -77,11 +78,11 @@ _VERSION = object_of(
     "A version of an entry; its content is there for whoever may read the ledger.",
     {
         "leaf_index": LEAF_INDEX,
-        "revision": _COUNT,
-        "type": _TEXT,
-        "actor": _TEXT,
-        "action": _TEXT,
-        "target": _TEXT,
+        "revision": COUNT,
+        "type": STRING,
+        "actor": STRING,
+        "action": STRING,
+        "target": STRING,
         "record": BASE64URL,
     },
     optional=("type", "actor", "action", "target", "record"),
@@ -109,15 +110,11 @@ REPLAY = object_of(
         "verdict": _VERDICT,
         "matches": said(nullable({"type": "boolean"}), "null if nothing of the log was shown."),
         "reasons": _REASONS,
-        "recorded": object_of("ReplayRecorded", "As recorded.", {"count": nullable(_COUNT), "digest": nullable(HASH)}),
-        "found": object_of("ReplayFound", "As found now.", {"count": _COUNT, "digest": HASH}),
+        "recorded": object_of("ReplayRecorded", "As recorded.", {"count": nullable(COUNT), "digest": nullable(HASH)}),
+        "found": object_of("ReplayFound", "As found now.", {"count": COUNT, "digest": HASH}),
         "entries": list_of(_SEEN),
     },
 )
-
-
-def _query(name: str, shape: Shape, description: str = "") -> OpenApiParameter:
-    return OpenApiParameter(name, shape, OpenApiParameter.QUERY, description=description)
 
 
 def _answer(shape: Shape, description: str) -> dict[Any, Any]:
@@ -133,18 +130,18 @@ list_meta_logs = extend_schema(
     description="The auditor of auditors finds everybody's, everybody else his own.",
     tags=_TAGS,
     parameters=[
-        _query("user", _LONG, "Id, such as `user:7`, or name."),
-        *(_query(name, shape) for name, shape in _ONE_OF.items()),
-        *(_query(name, _LONG) for name in ("route", "path", "request_id")),
-        _query("status", {"type": "integer", "minimum": 0, "maximum": 999}),
-        _query("query_hash", HASH),
-        _query("saw_entry", _ID, "Who was shown this entry, or an earlier version of it."),
-        _query("saw_target", _LONG, "Who was shown an entry with this target."),
-        _query("saw_actor", _LONG, "Who was shown an entry of this actor."),
-        _query("from", MOMENT, "Inclusive."),
-        _query("to", MOMENT, "Exclusive."),
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
-        _query("cursor", _ID, "`next` of the page before, with the same filters."),
+        query("user", _LONG, "Id, such as `user:7`, or name."),
+        *(query(name, shape) for name, shape in _ONE_OF.items()),
+        *(query(name, _LONG) for name in ("route", "path", "request_id")),
+        query("status", {"type": "integer", "minimum": 0, "maximum": 999}),
+        query("query_hash", HASH),
+        query("saw_entry", _ID, "Who was shown this entry, or an earlier version of it."),
+        query("saw_target", _LONG, "Who was shown an entry with this target."),
+        query("saw_actor", _LONG, "Who was shown an entry of this actor."),
+        query("from", MOMENT, "Inclusive."),
+        query("to", MOMENT, "Exclusive."),
+        query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+        query("cursor", _ID, "`next` of the page before, with the same filters."),
     ],
     responses=_answer(META_LOGS, "A page."),
 )
