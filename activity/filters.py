@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -43,15 +44,8 @@ _MAX_LEAF = 2**63 - 1
 
 def search_of(query: QueryDict, readable: Iterable[str]) -> Search:
     """Return what a query asks for. Raises BadQueryError naming every fault, LedgerNotFoundError."""
-    problems: list[Problem] = []
     said: dict[str, Any] = {"equal": {}, "data": {}}
-    for name in query:
-        try:
-            _take(said, name, query.getlist(name))
-        except ValueError as error:
-            problems.append(Problem(name, str(error)))
-    if problems:
-        raise BadQueryError(problems)
+    take_each(query, partial(_take, said))
     named = said.pop("ledger", None)
     cursor = said.pop("cursor", None)
     names = sorted(readable) if named is None else [named]
@@ -66,6 +60,30 @@ def search_of(query: QueryDict, readable: Iterable[str]) -> Search:
         needs = "needs a range: occurred_from and occurred_to, or the two of recorded"
         raise BadQueryError([Problem(name, needs) for name in slow])
     return search if cursor is None else _after(search, cursor)
+
+
+def take_each(query: QueryDict, take: Callable[[str, str], None]) -> None:
+    """Hand name and text of every parameter to `take`, which raises ValueError with what is wrong with one.
+
+    Raises BadQueryError naming every fault.
+    """
+    problems = []
+    for name in query:
+        try:
+            texts = query.getlist(name)
+            if len(texts) > 1:
+                raise ValueError("is given more than once")  # noqa: TRY301 -- a fault among the others
+            take(name, texts[0])
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))
+    if problems:
+        raise BadQueryError(problems)
+
+
+def take_none(query: QueryDict) -> None:
+    """Raise BadQueryError naming every parameter, where none is taken."""
+    if query:
+        raise BadQueryError([Problem(name, "there is no such parameter") for name in query])
 
 
 def cursor_of(search: Search, place: Place) -> str:
@@ -95,11 +113,8 @@ def _meaning(search: Search) -> str:
     return repr(asked)
 
 
-def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
+def _take(said: dict[str, Any], name: str, text: str) -> None:
     """Add one parameter. Raises ValueError with what is wrong with it."""
-    if len(values) > 1:
-        raise ValueError("is given more than once")
-    (text,) = values
     if "\0" in text:
         raise ValueError("U+0000 stands as U+2400 in what can be searched")
     if name.startswith(_DATA):

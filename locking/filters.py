@@ -6,10 +6,10 @@ limit=1..1000   cursor=…           the page after the one that gave the cursor
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from activity.errors import BadQueryError, Problem
-from activity.filters import one_of, whole_number
+from activity.filters import one_of, take_each, whole_number
 from locking.models import LogLock
 from locking.queries import MAX_LIMIT, MAX_LOCK_ID, Wanted
 from signing.errors import LedgerNotFoundError
@@ -35,14 +35,7 @@ PARAMETERS = (*_EQUAL, *_REST)
 def wanted_of(query: QueryDict, readable: Iterable[str]) -> Wanted:
     """Return what a query asks for. Raises BadQueryError naming every fault, LedgerNotFoundError."""
     said: dict[str, Any] = {"equal": {}}
-    problems = []
-    for name in query:
-        try:
-            _take(said, name, query.getlist(name))
-        except ValueError as error:
-            problems.append(Problem(name, str(error)))
-    if problems:
-        raise BadQueryError(problems)
+    take_each(query, partial(_take, said))
     ledgers = frozenset(readable)
     named = said["equal"].get("ledger__name")
     if named is not None and named not in ledgers:
@@ -51,10 +44,7 @@ def wanted_of(query: QueryDict, readable: Iterable[str]) -> Wanted:
     return Wanted(ledgers=ledgers, **said)
 
 
-def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
-    if len(values) > 1:
-        raise ValueError("is given more than once")
-    (text,) = values
+def _take(said: dict[str, Any], name: str, text: str) -> None:
     if "\0" in text:
         raise ValueError("U+0000 is in none of them")
     if name in _EQUAL:

@@ -10,7 +10,7 @@ RFC 3339, from inclusive, to exclusive; leaves the same. `type` is a type or a p
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -62,11 +62,16 @@ def _member(name: str, value: Any) -> str | int:
     if not isinstance(value, str) or not value or "\0" in value or len(value) > max(MAX_CHARACTERS.values()):
         raise BadLockError(f"{name} is a text, and not an empty one")
     if name in TIMES:
-        try:
-            return timestamp(parse_timestamp(value).astimezone(UTC))
-        except (ValueError, OverflowError) as error:
-            raise BadLockError(f"{name}: {error}") from error
+        return timestamp(moment(name, value))
     return _text(name, value)
+
+
+def moment(name: str, text: str) -> datetime:
+    """Return an RFC 3339 time in UTC. Raises BadLockError saying what is wrong with what is named so."""
+    try:
+        return parse_timestamp(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadLockError(f"{name}: {error}") from error
 
 
 def _text(name: str, value: str) -> str:

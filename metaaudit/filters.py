@@ -10,11 +10,11 @@ limit=1..1000   cursor=…                    the page after the one that gave t
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from activity.errors import BadQueryError, Problem
-from activity.filters import one_of, whole_number
+from activity.filters import one_of, take_each, whole_number
 from activity.record import parse_timestamp
 from metaaudit.queries import MAX_LIMIT, Wanted
 from metaaudit.vocabulary import ACTIONS, Auth, Phase
@@ -32,21 +32,11 @@ _HASH_BYTES = 32
 def wanted_of(query: QueryDict, visible_to: str | None) -> Wanted:
     """Return what a query asks for, within what somebody may see. Raises BadQueryError naming every fault."""
     said: dict[str, Any] = {"equal": {}, "saw": {}}
-    problems = []
-    for name in query:
-        try:
-            _take(said, name, query.getlist(name))
-        except ValueError as error:
-            problems.append(Problem(name, str(error)))
-    if problems:
-        raise BadQueryError(problems)
+    take_each(query, partial(_take, said))
     return Wanted(visible_to=visible_to, **said)
 
 
-def _take(said: dict[str, Any], name: str, values: list[str]) -> None:
-    if len(values) > 1:
-        raise ValueError("is given more than once")
-    (text,) = values
+def _take(said: dict[str, Any], name: str, text: str) -> None:
     if "\0" in text:
         raise ValueError("U+0000 stands as U+2400 in what can be searched")
     if len(text) > _MAX_TEXT:

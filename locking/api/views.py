@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
@@ -14,15 +13,17 @@ from rest_framework.views import APIView
 from activity.api.authentication import access_of
 from activity.api.bodies import StrictJsonParser
 from activity.api.writing import NOT_NOW
-from activity.errors import BadQueryError, Problem
-from activity.record import parse_timestamp
-from locking import filters, queries, services
+from activity.errors import BadQueryError
+from activity.filters import take_none
+from locking import filters, queries, scopes, services
 from locking.api import descriptions
 from locking.errors import BadLockError, LockNotFoundError, LockRefusedError
 from locking.models import LogLock
 from signing.errors import LedgerNotFoundError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.contrib.auth.models import User
 
 _ORDER = {"ledger": str, "scope": dict, "kind": str, "reason": str, "case": str, "until": (str, type(None))}
@@ -51,8 +52,7 @@ class Locking(APIView):
 
     def seen(self, request: Request, lock_id: int) -> LogLock:
         """Return a lock that whoever asks may see. Raises LockNotFoundError, BadQueryError for any parameter."""
-        if request.query_params:
-            raise BadQueryError([Problem(name, "there is no such parameter") for name in request.query_params])
+        take_none(request.query_params)
         lock = queries.lock_for(access_of(request).readable, lock_id)
         if lock is None:
             raise LockNotFoundError(f"there is no lock {lock_id} that you may see")
@@ -171,12 +171,7 @@ def _members(sent: Any, kinds: dict[str, Any], *, optional: tuple[str, ...] = ()
 
 
 def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_timestamp(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise BadLockError(f"until: {error}") from error
+    return None if text is None else scopes.moment("until", text)
 
 
 def _shown(lock: LogLock) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from activity.api.authentication import access_of
-from activity.errors import BadQueryError, Problem
+from activity.errors import BadQueryError
+from activity.filters import take_none
 from metaaudit import filters, queries
 from metaaudit.api import descriptions
 from metaaudit.models import MetaLog
@@ -28,9 +29,7 @@ class Trace(APIView):
 
     def seen(self, request: Request, meta_id: UUID) -> MetaLog:
         """Return a meta log that whoever asks may see. Raises Http404, BadQueryError for any parameter."""
-        problems = [Problem(name, "there is no such parameter") for name in request.query_params]
-        if problems:
-            raise BadQueryError(problems)
+        take_none(request.query_params)
         log = queries.visible_log(whose(request), meta_id)
         if log is None:
             raise Http404(f"there is no meta log {meta_id} that you may see")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -11,8 +10,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandError
 
-from activity.record import parse_timestamp
-from locking import services
+from locking import scopes, services
 from locking.errors import LockingError
 from locking.models import LogLock
 from signing.management.teaching import TeachingCommand
@@ -65,7 +63,7 @@ class Command(TeachingCommand):
                 reason=options["reason"],
                 by=_account(options["username"]),
                 case_reference=options["case"],
-                until=_moment(options["until"]),
+                until=scopes.moment("--until", options["until"]) if options["until"] else None,
             )
         except orjson.JSONDecodeError as error:
             raise CommandError(f"--scope is no JSON: {error}") from error
@@ -87,15 +85,6 @@ def _account(username: str) -> User:
     if account is None:
         raise CommandError(f"there is no active account {username!r}")
     return account
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_timestamp(text).astimezone(UTC)
-    except ValueError as error:
-        raise CommandError(f"--until: {error}") from error
 
 
 def _line(made: LogLock) -> str:
