@@ -39,6 +39,7 @@ def test_a_lock_is_made_and_listed(scene: Scene) -> None:
         ({"--as": "nobody"}, "no active account"),
         ({"--as": "anton"}, "lacks the permission"),
         ({"--until": "soon"}, "--until"),
+        ({"--until": "0001-01-01T00:00:00+14:00"}, "--until"),
     ],
 )
 def test_a_refusal_says_why_and_locks_nothing(scene: Scene, changed: dict[str, Any], sentence: str) -> None:
