@@ -390,13 +390,20 @@ def _load(certificate: bytes) -> standard.Certificate:
     try:
         # `cryptography` takes both: the one with a warning, the other as a second spelling of the same certificate.
         strict = x509.Certificate.load(certificate, strict=True)
-        if strict.serial_number <= 0 or strict["signature_value"].contents[:1] != b"\0":
+        if min(_serial_numbers(strict)) <= 0 or strict["signature_value"].contents[:1] != b"\0":
             raise BadCertificateError("its serial number or signature is not as RFC 5280 wants it")
         parsed = standard.load_der_x509_certificate(certificate)
         list(parsed.extensions)
     except _UNREADABLE as error:
         raise BadCertificateError("not a certificate in DER that can be read") from error
     return parsed
+
+
+def _serial_numbers(strict: x509.Certificate) -> list[int]:
+    """Return a certificate's own serial number and the one that it names of its issuer's certificate, if it does."""
+    issuer = strict.authority_key_identifier_value
+    named = None if issuer is None else issuer["authority_cert_serial_number"].native
+    return [strict.serial_number] if named is None else [strict.serial_number, named]
 
 
 def _extension(parsed: standard.Certificate, kind: Any) -> Any:

@@ -143,3 +143,11 @@ def test_pem_and_der_are_read() -> None:
     for junk in (b"", b"-----BEGIN CERTIFICATE-----\n", b"x" * (certificates.MAX_SIZE + 1)):
         with pytest.raises(BadCertificateError):
             certificates.read(junk)
+
+
+def test_a_serial_number_of_the_issuer_is_positive_too() -> None:
+    certificate = person(authority()).certificate
+    start = certificate.index(b"\x30\x16\x80\x14") + 2  # the issuer named by the id of its key alone
+    negative = certificate[:start] + b"\x82\x14\xff" + certificate[start + 3 :]
+    with pytest.raises(BadCertificateError, match="serial number"):
+        certificates.facts(negative)
