@@ -272,7 +272,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "large object from a file": ("SELECT lo_import('/etc/hostname')", DENIED),
     "large object as a catalogue": ("UPDATE pg_largeobject SET data = 'x'", DENIED),
     "write a file": ("COPY (SELECT 1) TO '/dev/null'", DENIED),
-    "run a program": ("COPY (SELECT 1) TO PROGRAM 'true'", DENIED),
+    "run a program": ("COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'", DENIED),
     # Locks.
     **{f"set a lock's {column}": (f"UPDATE log_locks SET {column} = {value}", DENIED) for column, value in {
         "until": "now() + interval '1 second'", "kind": "'governance'", "scope": "'{\"leaf_from\": 99}'", "state": "'released'",
