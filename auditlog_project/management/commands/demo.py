@@ -1,7 +1,7 @@
-"""`manage.py demo`: the main job end to end, on real PostgreSQL: record, verify, let a stranger check, tamper, alarm.
+"""`manage.py demo`: the main job end to end, on real PostgreSQL: record, verify, be checked, lock, tamper, alarm.
 
 Everything is recorded in a ledger of its own, `demo`; what is tampered with is a copy of the database. Every step says
-what it expects of the product and fails the command if it is not so.
+what it expects of the product and fails the command if it is not so. The step about locks is in locked_entry.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, cast
 import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import connection, connections
 from joserfc import jws as strangers_jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet
@@ -29,7 +29,8 @@ from activity.formats.stream import EventStream
 from activity.management.ingestion import Ingestion
 from activity.models import ActivityLog
 from activity.queries import entry_as_jws
-from activity.verification import LedgerCheck, Report
+from activity.verification import FURTHER_CHECKS, LedgerCheck, Report
+from auditlog_project.management import locked_entry
 from signing import anchors, services, tlog_proof, trust
 from signing.ledger import sign_checkpoint
 from signing.models import Ledger
@@ -45,18 +46,22 @@ _COPY_SUFFIX = "_demo_copy"
 class Command(BaseCommand):
     help = (
         "Show the main job: record the bundled CloudTrail events, verify them, check one entry as a stranger would, "
-        "tamper with a copy of the database as its superuser, and see the alarm. May be repeated; exit 0 if all went "
-        "as it should. Needs DATABASE_ADMIN_URL for the copy, which the embedded PostgreSQL brings."
+        "lock one and change it under an override, tamper with a copy of the database as its superuser, and see the "
+        "alarm. May be repeated; exit 0 if all went as it should. Needs DATABASE_ADMIN_URL for the copy and "
+        "DATABASE_APPROVER_URL for the override, which the embedded PostgreSQL brings."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not os.environ.get("DATABASE_ADMIN_URL"):
             raise CommandError("the demo copies the database: set DATABASE_ADMIN_URL to a superuser's address")
+        if "approver" not in connections.databases:
+            raise CommandError("the demo approves an override: set DATABASE_APPROVER_URL to the approver's address")
         ledger = self._open_ledger()
         self._record(ledger)
         self._verify(ledger)
         entry = _interesting_entry(ledger)
         self._check_as_a_stranger(ledger, entry)
+        self._lock(ledger)
         self._tamper(ledger, entry)
         self._point_onward()
 
@@ -85,11 +90,7 @@ class Command(BaseCommand):
 
     def _verify(self, ledger: Ledger) -> None:
         self._title("2  Verify", "every entry, signature and tree node, against the pinned key and the anchors")
-        report = _verified(ledger)
-        self._say(f"{report.summary()}")
-        if report.outcome != Verdict.VALID:
-            raise CommandError("\n".join(["the untouched ledger should be valid:", *map(str, report.findings)]))
-        self._good("valid")
+        self._expect_valid(ledger)
 
     def _check_as_a_stranger(self, ledger: Ledger, entry: ActivityLog) -> None:
         self._title("3  A stranger checks one entry", "with nothing but public keys and somebody else's library")
@@ -112,8 +113,20 @@ class Command(BaseCommand):
         tlog_proof.verify(text, bytes(entry.record), note_keys(ledger))
         self._good(f"a proof of {len(proof)} hashes leads from the record to the signed root of {size} leaves")
 
+    def _lock(self, ledger: Ledger) -> None:
+        self._title("4  Lock", "with the password that the application has, and then as two people may")
+        locked_entry.show(ledger, say=self._say, good=self._good)
+        self._expect_valid(ledger)
+
+    def _expect_valid(self, ledger: Ledger) -> None:
+        report = _verified(ledger)
+        self._say(f"{report.summary()}")
+        if report.outcome != Verdict.VALID:
+            raise CommandError("\n".join(["the untouched ledger should be valid:", *map(str, report.findings)]))
+        self._good("valid")
+
     def _tamper(self, ledger: Ledger, entry: ActivityLog) -> None:
-        self._title("4  Tamper", "as PostgreSQL superuser, guards switched off, in a copy of the database")
+        self._title("5  Tamper", "as PostgreSQL superuser, guards switched off, in a copy of the database")
         admin_address = os.environ["DATABASE_ADMIN_URL"]
         with _copy_of_the_database(admin_address) as copy:
             _rewrite(copy, ledger, entry)
@@ -133,7 +146,7 @@ class Command(BaseCommand):
         self._good(f"caught: tampered, first bad leaf {report.first_bad_leaf}")
 
     def _point_onward(self) -> None:
-        self._title("5  Next", "")
+        self._title("6  Next", "")
         self._say("./auditlog ingest FILE        your own events (--help: formats, mapping)")
         self._say("./auditlog verify             what you have just seen, exit code 0, 1 or 2")
         self._say("./auditlog keys list          the keys that signed; rotate them, mark one compromised")
@@ -160,8 +173,9 @@ def _counts(ledger: Ledger) -> str:
 
 
 def _interesting_entry(ledger: Ledger) -> ActivityLog:
-    """Return an entry that somebody would want to change: something was denied to him."""
-    entry = ActivityLog.objects.filter(ledger=ledger, outcome="denied", key__isnull=False).order_by("leaf_index").last()
+    """Return an entry that somebody would want to change: something was denied to him. It was never amended."""
+    denied = ActivityLog.objects.filter(ledger=ledger, outcome="denied", key__isnull=False, revision=1)
+    entry = denied.order_by("leaf_index").last()
     if entry is None:
         raise CommandError("the sample should hold signed entries of something denied")
     return entry
@@ -176,6 +190,8 @@ def _verified(ledger: Ledger) -> Report:
     for _ in check.run():
         pass
     check.report.add(base.findings)
+    for further in FURTHER_CHECKS:
+        check.report.add(further(ledger, check.report.since == 0))
     return check.report
 
 
@@ -184,7 +200,7 @@ def _copy_of_the_database(admin_address: str) -> Iterator[psycopg.Connection[Any
     """Give a superuser's connection to a copy, to which Django points meanwhile; the copy goes at the end."""
     name = str(connection.settings_dict["NAME"])
     copy = name + _COPY_SUFFIX
-    connection.close()  # PostgreSQL copies a database only while nobody is connected to it
+    connections.close_all()  # PostgreSQL copies a database only while nobody is connected to it
     with psycopg.connect(admin_address, autocommit=True) as admin:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(copy))
         admin.execute(drop)
