@@ -7,6 +7,7 @@ Texts of the person who exported stand in code spans, so that no Markdown of the
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from exports import names, render_csv, render_ndjson
@@ -25,9 +26,10 @@ def render(claim: Claim, file_name: str, files: Collection[str], root_sha256: st
 
     `root_sha256` is the fingerprint of the root certificate above the signer's, which verifiers pin.
     """
-    parts = [_intro(claim, file_name), _ours(file_name, root_sha256), _signature(file_name, root_sha256), _HASHES]
+    parts = [_intro(claim, file_name), _ours(claim, file_name, root_sha256)]
+    parts += [_signature(claim, file_name, root_sha256), _HASHES]
     if claim.time_stamp_authority is not None:
-        parts.append(_TIME_STAMP)
+        parts.append(_TIME_STAMP.replace("SIGNED_AT", _seconds(claim)))
     if render_ndjson.NAME in files:
         parts.append(_DATASET.replace("DIGEST", claim.dataset_digest))
     if render_csv.NAME in files:
@@ -51,28 +53,39 @@ def _intro(claim: Claim, file_name: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _ours(file_name: str, root_sha256: str) -> str:
+def _ours(claim: Claim, file_name: str, root_sha256: str) -> str:
+    stamped = claim.time_stamp_authority is not None
+    pins = f"--trust {root_sha256} --trust trust.vkeys --trust jwks.json" + " --trust tsa.pem" * stamped
+    got = "the fingerprint, `trust.vkeys` and `jwks.json`" + ", and `tsa.pem` from the authority that stamps" * stamped
     return f"""## With our verifier, offline
 
-    python3 auditlog-verify.pyz --trust {root_sha256} --trust trust.vkeys {file_name}
+    python3 auditlog-verify.pyz {pins} \\
+        {file_name}
 
 It needs Python 3.11 and the packages `cryptography` and `asn1crypto` (and `pyhanko` for a PDF), and no network.
 Exit 0: all is right, and all keys are those that you pinned. 1: something was changed. 2: nothing is wrong that can
-be seen, but something cannot be told. Get fingerprint and `trust.vkeys` from the operator, by another way than this.
+be seen, but something cannot be told. Get from the operator, by another way than this file:
+{got}.
 """
 
 
-def _signature(file_name: str, root_sha256: str) -> str:
+def _signature(claim: Claim, file_name: str, root_sha256: str) -> str:
     return f"""## The signature, with OpenSSL alone
 
     unzip -q {file_name} -d export && cd export
     openssl x509 -in {names.ISSUERS} -noout -fingerprint -sha256
     openssl cms -verify -binary -inform DER -in META-INF/signature001.p7s \\
-        -content META-INF/ASiCManifest001.xml -CAfile {names.ISSUERS} -purpose any -out /dev/null
+        -content META-INF/ASiCManifest001.xml -CAfile {names.ISSUERS} -purpose any \\
+        -attime {_seconds(claim)} -out /dev/null
 
 The fingerprint is the one that the operator gave you (this file says `{root_sha256}`, the root), and the second command
-says `CMS Verification successful`: the person in `{names.SIGNER}` signed this list of files.
+says `CMS Verification successful`: the person in `{names.SIGNER}` signed this list of files. `-attime` is the time of
+the export, in seconds since 1970: certificates end, and what was signed while they were valid stays signed.
 """
+
+
+def _seconds(claim: Claim) -> str:
+    return str(int(datetime.fromisoformat(claim.exported_at).timestamp()))
 
 
 _HASHES = r"""## Every file, with sha256sum
@@ -91,7 +104,7 @@ _TIME_STAMP = """## The time stamp, with OpenSSL
     value=$(awk -F: '/OCTET STRING/ {last = $1 + 0} /timeStampToken/ {print last; exit}' parts.txt)
     openssl asn1parse -inform DER -in META-INF/signature001.p7s -strparse "$token" -noout -out token.der
     openssl asn1parse -inform DER -in META-INF/signature001.p7s -strparse "$value" -noout -out value.bin
-    openssl ts -verify -token_in -in token.der -data value.bin -CAfile tsa.pem
+    openssl ts -verify -token_in -in token.der -data value.bin -CAfile tsa.pem -attime SIGNED_AT
 
 `tsa.pem` is the root certificate of the time stamp authority, as it publishes it. `Verification: OK` means: the
 signature existed at the time that `openssl ts -reply -token_in -in token.der -text` shows.

@@ -2,15 +2,19 @@
 
 import re
 import subprocess
+import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 from exports import names, verify_md
-from tests.exports.exporting import FILE_NAME, Export
+from tests.exports.exporting import AT, FILE_NAME, Export, checkpoint_key
+from tests.signing.issued import START, authority, person
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
 
 
@@ -37,6 +41,30 @@ def test_its_commands_say_that_everything_is_right(tmp_path: Path) -> None:
     assert said.returncode == 0
     assert said.stdout.count(": OK\n") == len(export.members())
     assert run(dataset, directory).stdout.split()[0] == export.claim().dataset_digest
+
+
+def test_its_commands_say_so_when_the_certificate_has_ended(tmp_path: Path) -> None:
+    """Whoever looks years later sees that it was valid when it signed, and that it is not any more."""
+    ended = person(authority(), valid=AT - START + timedelta(minutes=1))
+    directory, (signature, *_) = unpacked(tmp_path, Export(signer=ended))
+    assert run(signature, directory).stderr == "CMS Verification successful\n"
+    now = re.sub(r"-attime \d+", "", signature)
+    assert now != signature
+    assert "certificate has expired" in run(now, directory).stderr
+
+
+def test_the_command_of_our_verifier_says_that_everything_is_right(tmp_path: Path) -> None:
+    export = Export()
+    (tmp_path / FILE_NAME).write_bytes(export.container())
+    (tmp_path / "trust.vkeys").write_text(checkpoint_key().vkey)
+    (tmp_path / "jwks.json").write_bytes(export.contents()[names.JWKS][1])
+    text = export.contents()[names.VERIFY][1].decode()
+    (command,) = (one for one in COMMAND.findall(text) if "auditlog-verify" in one)
+    verifier = f"{sys.executable} -m exports.verifier"
+    (tmp_path / "exports").symlink_to(ROOT / "exports")
+    (tmp_path / "signing").symlink_to(ROOT / "signing")
+    said = run(command.replace("python3 auditlog-verify.pyz", verifier), tmp_path)
+    assert said.returncode == 0, said.stdout
 
 
 def test_its_commands_notice_a_change(tmp_path: Path) -> None:
