@@ -3,6 +3,7 @@
 RFC 4180: UTF-8, a header line, commas, CRLF, quotation marks only where needed. The columns are COLUMNS; times are
 those of the record, ISO 8601 with microseconds. No text becomes a formula: csv_cells.py has the rule and the way back.
 
+    amendment       from revision 2 on the JSON text of what the record supersedes, by whom and why
     data            the JSON text of the event's data; `data_place` says whether it is "inline" or "detached"
     leaf_hash       SHA-256(0x00 || record), in hexadecimal
     signature       base64
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 from binascii import a2b_base64, b2a_base64
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exports.csv_cells import neutralise, restore
 from exports.errors import BadRowError
@@ -70,6 +71,7 @@ _OPTIONAL = frozenset({"event_id", "ip", "kid"})
 COLUMNS = (
     "leaf_index",
     *_SHOWN,
+    "amendment",
     "verdict",
     "reason",
     "data",
@@ -80,8 +82,17 @@ COLUMNS = (
     "record_base64",
 )
 _DATA, _DETACHED, _ID, _EVENT_ID = b',"data":', b',"data_sha256":', b',"id":', b',"event_id":'
+_AMENDMENT = b',"amendment":'
 _loads: Any = json.JSONDecoder().decode
-_Parts = tuple[dict[str, Any], str, str]  # members beside the data, the data, where it is
+
+
+class _Parts(NamedTuple):
+    """What a record is made of. Amendment and data are JSON texts, for nobody may spell them anew."""
+
+    members: dict[str, Any]
+    amendment: str  # empty where there is none
+    data: str
+    place: str
 
 
 def header() -> bytes:
@@ -114,7 +125,7 @@ def record_of(row: Mapping[str, str]) -> bytes:
             if text["key_id"]:
                 members["kid"] = text["key_id"]
             members["revision"] = int(text["revision"])
-            record = _composed(members, text["data"], text["data_place"])
+            record = _composed(_Parts(members, text["amendment"], text["data"], text["data_place"]))
     except (KeyError, AttributeError, ValueError) as error:
         raise BadRowError("not a row of this format") from error
     if sha256(b"\x00" + record).hexdigest() != row["leaf_hash"]:
@@ -150,12 +161,13 @@ def _lines(rows: Iterable[Iterable[str]]) -> bytes:
 
 def _cells(entry: ExportedEntry) -> list[str]:
     parts = _parts(entry)
-    members, data, place = parts or ({}, "", "")
+    members, amendment, data, place = parts or ({}, "", "", "")
     signature = entry.signature
     return [
         str(entry.leaf_index),
         *[neutralise(members.get(name, "")) for name in _SHOWN[:-1]],
         str(members.get("revision", "")),
+        neutralise(amendment),
         entry.verdict,
         neutralise(entry.reason),
         _neutral_data(data),
@@ -180,14 +192,14 @@ def _parts(entry: ExportedEntry) -> _Parts | None:
         return _split(entry.record, entry.detached_data)
     try:
         parts = _split(entry.record, entry.detached_data)
-        members = parts[0]
+        members = parts.members
         fits = (
             all(type(value) is (int if name == "revision" else str) for name, value in members.items())
             and not any(members.get(name) == "" for name in _OPTIONAL)
             and members.get("kid") == entry.key_id
             and members.keys() >= {*_BEFORE_DATA, *_AFTER_DATA} - _OPTIONAL
-            and _is_object_of_one_line(parts[1])
-            and _composed(*parts) == entry.record
+            and _is_object_of_one_line(parts.data)
+            and _composed(parts) == entry.record
         )
     except (ValueError, RecursionError):
         return None
@@ -208,16 +220,19 @@ def _split(record: bytes, detached: bytes | None) -> _Parts:
     if record[end - 1 : end] == b'"':
         end = record.rindex(_EVENT_ID, 0, end)
     start = record.index(_DATA if detached is None else _DETACHED)
-    members: dict[str, Any] = _loads(record[:start].decode() + "}")
+    cut = record.find(_AMENDMENT, 0, start)
+    amendment = "" if cut < 0 else record[cut + len(_AMENDMENT) : start].decode()
+    members: dict[str, Any] = _loads(record[: start if cut < 0 else cut].decode() + "}")
     members |= _loads("{" + record[end + 1 :].decode())
     del members["v"]
     if detached is None:
-        return members, record[start + len(_DATA) : end].decode(), "inline"
-    return members, detached.decode(), "detached"
+        return _Parts(members, amendment, record[start + len(_DATA) : end].decode(), "inline")
+    return _Parts(members, amendment, detached.decode(), "detached")
 
 
-def _composed(members: Mapping[str, Any], data: str, place: str) -> bytes:
+def _composed(parts: _Parts) -> bytes:
     """Return the record of these parts, as activity/record.py composes it."""
+    members, amendment, data, place = parts
     raw = data.encode()
     if place == "detached":
         middle = b'%b"%b","data_size":%d' % (_DETACHED, sha256(raw).hexdigest().encode(), len(raw))
@@ -225,6 +240,8 @@ def _composed(members: Mapping[str, Any], data: str, place: str) -> bytes:
         middle = _DATA + raw
     else:
         raise BadRowError("data is inline or detached")
+    if amendment:
+        middle = _AMENDMENT + amendment.encode() + middle
     before = {name: members[name] for name in _BEFORE_DATA}
     after = {name: members[name] for name in _AFTER_DATA if name in members} | {"v": 1}
     return _json(before)[:-1] + middle + b"," + _json(after)[1:]

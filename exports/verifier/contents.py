@@ -101,8 +101,8 @@ def check_contents(files: Files, report: Report, pins: Pins, claim: Claim | None
     others = tuple(name for name in ROW_FILES if name in files and name != source)
     told, digest = Told(), sha256()
     rendered = {name: sha256(_RENDERERS[name].header()) for name in (source, *others)}
-    jwks = files.read(names.JWKS) if names.JWKS in files else b""
-    examiner = rows.Examiner(source, others, jwks or _pinned_jwks(pins), None if claim is None else claim.ledger)
+    jwks = files.read(names.JWKS) if names.JWKS in files else _pinned_jwks(pins)
+    examiner = rows.Examiner(source, others, jwks, None if claim is None else claim.ledger)
     with ExitStack() as stack:
         examined = _examined(files, source, examiner, stack)
         leaves = _leaves(examined, told, digest, rendered)
@@ -293,8 +293,9 @@ def _check_checkpoint(files: Files, report: Report, pins: Pins, claim: Claim | N
         note = files.read(names.CHECKPOINT).decode()
         head = checkpoint.parse(note).checkpoint
         _require_claimed(head, claim)
+        own = _own_keys(files, head)
         pinned = trust.for_origin(pins.checkpoint_keys, head.origin)
-        known = pinned or _own_keys(files, head)
+        known = pinned or own
         if not known:
             report.cannot_tell(Name.CHECKPOINT, "no checkpoint key of this log is pinned (--trust trust.vkeys)")
             return head
@@ -323,7 +324,7 @@ def _own_keys(files: Files, head: Checkpoint) -> list[NoteKey]:
 
 
 def _pinned_jwks(pins: Pins) -> bytes:
-    return json.dumps({"keys": [key.jwk for key in pins.entry_keys.values()]}).encode() if pins.entry_keys else b""
+    return json.dumps({"keys": [key.jwk for key in pins.entry_keys.values()]}).encode()
 
 
 def _check_signatures(report: Report, told: Told, pins: Pins, jwks: bytes) -> None:
@@ -331,7 +332,11 @@ def _check_signatures(report: Report, told: Told, pins: Pins, jwks: bytes) -> No
         said = ", ".join(sorted(told.unknown_keys)[:MAX_EXAMPLES])
         count = sum(told.unknown_keys.values())
         report.cannot_tell(Name.ENTRY_SIGNATURES, f"{count} entries are signed by keys that are not here: {said}")
-    brought = entry_keys(jwks) if jwks else pins.entry_keys
+    try:
+        brought = entry_keys(jwks)
+    except BadKeyError as error:  # where there is no row nothing else reads them
+        report.wrong(Name.ENTRY_SIGNATURES, str(error))
+        return
     changed = sorted(
         kid for kid, key in brought.items() if kid in pins.entry_keys and pins.entry_keys[kid].jwk != key.jwk
     )

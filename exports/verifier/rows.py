@@ -64,7 +64,7 @@ class Examiner:
     def __call__(self, batch: list[bytes]) -> Examined:
         """Return what the rows of a batch show. Raises BadRowError for what is none."""
         if self._keys is None:
-            self._keys = entry_keys(self._jwks) if self._jwks else {}
+            self._keys = entry_keys(self._jwks)
         entries = [self._parsed(row) for row in batch]
         seen = Examined(
             leaves=[(entry.leaf_index, leaf_hash(entry.record), entry.verdict not in SOUND) for entry in entries],

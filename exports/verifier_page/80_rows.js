@@ -11,6 +11,7 @@ const NEWLINE = Uint8Array.of(10);
 const TAIL = bytesOf(',"leaf_index":');
 const [RECORD_START, RECORD_BASE64_START] = [bytesOf('{"record":'), bytesOf('{"record_base64":"')];
 const ROW_MEMBERS = "leaf_index,verdict,reason,key_id,signature,detached_data";
+const AMENDMENT_START = ',"amendment":';
 const BEFORE_DATA = ["action", "actor"];
 const AFTER_DATA = [
   "event_id", "id", "ip", "kid", "ledger", "occurred_at", "outcome", "recorded_at", "revision", "severity", "source",
@@ -22,7 +23,8 @@ const SHOWN = [
 ];
 const OPTIONAL = ["event_id", "ip", "kid"];
 const COLUMNS = [
-  "leaf_index", ...SHOWN, "verdict", "reason", "data", "data_place", "key_id", "signature", "leaf_hash", "record_base64",
+  "leaf_index", ...SHOWN, "amendment", "verdict", "reason", "data", "data_place", "key_id", "signature", "leaf_hash",
+  "record_base64",
 ];
 
 // --- NDJSON and JSON ---
@@ -133,6 +135,7 @@ function csvRow(row) {
     String(row.leafIndex),
     ...SHOWN.slice(0, -1).map((name) => neutralised(members[name] ?? "")),
     String(members.revision ?? ""),
+    neutralised(parts?.amendment ?? ""),
     row.verdict,
     neutralised(row.reason),
     neutralised(parts?.data ?? ""),
@@ -170,15 +173,18 @@ function splitRecord(record, detached) {
   if (end > 0 && text[end - 1] === '"') end = text.lastIndexOf(',"event_id":', end - 1);
   const start = text.indexOf(detached === null ? ',"data":' : ',"data_sha256":');
   if (end < 0 || start < 0) throw new Refusal("a record that is exported as right is not one of an entry");
-  const members = { ...parsedJson(`${text.slice(0, start)}}`), ...parsedJson(`{${text.slice(end + 1)}`) };
+  const found = text.indexOf(AMENDMENT_START);
+  const cut = found < 0 || found > start ? start : found;
+  const amendment = text.slice(cut + AMENDMENT_START.length, start);
+  const members = { ...parsedJson(`${text.slice(0, cut)}}`), ...parsedJson(`{${text.slice(end + 1)}`) };
   if (!("v" in members)) throw new Refusal("a record that is exported as right is not one of an entry");
   delete members.v;
-  if (detached === null) return { members, data: text.slice(start + ',"data":'.length, end), place: "inline" };
-  return { members, data: textOf(detached), place: "detached" };
+  if (detached === null) return { members, amendment, data: text.slice(start + ',"data":'.length, end), place: "inline" };
+  return { members, amendment, data: textOf(detached), place: "detached" };
 }
 
 /** The record of these parts. */
-function composedRecord({ members, data, place }) {
+function composedRecord({ members, amendment, data, place }) {
   let middle = `,"data":${data}`;
   if (place === "detached") {
     const raw = bytesOf(data);
@@ -187,6 +193,7 @@ function composedRecord({ members, data, place }) {
     throw new Refusal("data is inline or detached");
   }
   const spelled = (name) => `${jsonText(name)}:${isText(members[name]) ? jsonText(members[name]) : members[name]}`;
+  if (amendment) middle = AMENDMENT_START + amendment + middle;
   const after = AFTER_DATA.filter((name) => name in members).map(spelled);
   return bytesOf(`{${BEFORE_DATA.map(spelled).join(",")}${middle},${[...after, '"v":1'].join(",")}}`);
 }
@@ -217,7 +224,8 @@ function cellParts(text) {
   const members = Object.fromEntries(SHOWN.filter((name) => text[name] || !OPTIONAL.includes(name)).map((name) => [name, text[name]]));
   if (text.key_id) members.kid = text.key_id;
   if (!/^-?\d{1,15}$/.test(text.revision)) throw new Refusal("not a row of this format");
-  return { members: { ...members, revision: Number(text.revision) }, data: text.data, place: text.data_place };
+  const { amendment, data, data_place: place } = text;
+  return { members: { ...members, revision: Number(text.revision) }, amendment, data, place };
 }
 
 function csvCells(line) {

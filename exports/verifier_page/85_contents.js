@@ -198,7 +198,7 @@ async function checkCheckpoint(files, report, pins, claim) {
       throw new Refusal("it is not the one that the manifest names: another ledger, size or root");
     }
     const pinned = keysForOrigin(pins.checkpointKeys, head.origin);
-    const own = pinned.length || !files.has(VKEYS_NAME) ? [] : parsedVkeys(textOf(await files.read(VKEYS_NAME)));
+    const own = files.has(VKEYS_NAME) ? parsedVkeys(textOf(await files.read(VKEYS_NAME))) : [];
     const known = pinned.length ? pinned : keysForOrigin(own, head.origin);
     if (!known.length) {
       report.cannotTell(CHECKPOINT, "no checkpoint key of this log is pinned (trust.vkeys)");

@@ -17,7 +17,7 @@ from exports.rows import ExportedEntry
 from signing import certificates, jws
 from signing.algorithms import ALGORITHMS
 from signing.verdicts import Verdict
-from tests.exports.exported import Tree, entry, event, record
+from tests.exports.exported import AMENDMENT, Tree, entry, event, record
 from tests.exports.exporting import Export, ada, members, note, packed
 from tests.signing.issued import authority, person
 
@@ -133,6 +133,9 @@ def signed_again(export: Export) -> dict[str, bytes]:
         "no proof": without(export, proofs.NAME),
         "no checkpoint": without(export, names.CHECKPOINT),
         "keys that are none": changed(names.JWKS, lambda _: b"{}"),
+        "no key file but an empty one": changed(names.JWKS, lambda _: b""),
+        "keys that are none, and no rows": _without_rows(export, b"{}"),
+        "checkpoint keys that are none": changed(names.VKEYS, lambda _: b"{}"),
         "a proof cut off": changed(proofs.NAME, lambda raw: raw[:-4]),
         "a proof and more": changed(proofs.NAME, lambda raw: raw + b"end\n"),
         "a leaf of the range less": changed(proofs.NAME, lambda raw: b"".join(lines(raw)[:6] + lines(raw)[7:])),
@@ -155,6 +158,13 @@ def without(export: Export, name: str) -> bytes:
     return packed(members(contents, export.claim()), export.signer)
 
 
+def _without_rows(export: Export, keys: bytes) -> bytes:
+    empty = replace(export, chosen=())
+    contents = empty.contents()
+    contents[names.JWKS] = (contents[names.JWKS][0], keys)
+    return packed(members(contents, empty.claim()), empty.signer)
+
+
 def _respelled(export: Export) -> bytes:
     manifest, *others = export.members()
     raw = b"".join(manifest.read()).replace(b'"case": ', b'"case":  ')
@@ -171,6 +181,13 @@ def forged(export: Export) -> dict[str, bytes]:
     }
     marked, silent = list(export.ledger), list(export.ledger)
     marked[4] = marked[4]._replace(record=b'{"changed":NaN}', verdict=Verdict.TAMPERED, reason="not the leaf")
+    amended = list(export.ledger)
+    record = entry(4, amendment=AMENDMENT).record
+    amended[3] = amended[3]._replace(record=record, verdict=Verdict.TAMPERED)
+    amended[4] = amended[4]._replace(record=record.replace(b'"by":', b'"by" :\n'), verdict=Verdict.TAMPERED)
+    amended[5] = amended[5]._replace(
+        record=record.replace(b',"data"', b',"amendment":,"data"'), verdict=Verdict.TAMPERED
+    )
     silent[4] = silent[5]._replace(leaf_index=4)
     stripped = tuple(one._replace(signature=None) for one in export.ledger)
     return {
@@ -181,6 +198,10 @@ def forged(export: Export) -> dict[str, bytes]:
         "signed when the certificate was over": Export(signer=late).container(),
         "signatures stripped": Export(ledger=stripped).container(),
         "a tampered entry, marked": replace(export, ledger=tuple(marked), tree=Tree.of(export.ledger)).container(),
+        "tampered amendments, marked": replace(export, ledger=tuple(amended), tree=Tree.of(export.ledger)).container(),
+        "tampered amendments in CSV": replace(
+            export, ledger=tuple(amended), tree=Tree.of(export.ledger), formats=("entries.csv",)
+        ).container(),
         "a tampered entry, not marked": replace(export, ledger=tuple(silent), tree=Tree.of(export.ledger)).container(),
     }
 
@@ -193,6 +214,12 @@ def sound() -> dict[str, bytes]:
         for number, text in enumerate(ODD_TEXTS)
     )
     detached = tuple(entry(number, data={"note": "x" * 70_000}) for number in range(2))
+    amended = (
+        entry(0),
+        entry(1, amendment=AMENDMENT),
+        entry(2, amendment=AMENDMENT, data={"note": "x" * 70_000}),
+        entry(3, amendment=replace(AMENDMENT, reason=ODD_TEXTS[6], override=None), actor=ODD_TEXTS[8]),
+    )
     made = {
         "all formats": Export(),
         "CSV alone": Export(formats=("entries.csv",)),
@@ -206,6 +233,9 @@ def sound() -> dict[str, bytes]:
         ),
         "an odd claim": Export(purpose=ODD_TEXTS[6], filters={"\U0001f600": "a", "\uffee": "b"}),
         "detached data": Export(ledger=detached, chosen=(0, 1), complete_range=(0, 2)),
+        "amended": Export(ledger=amended, chosen=(1, 2, 3), complete_range=(0, 4)),
+        "amended in CSV": Export(ledger=amended, chosen=(1, 2, 3), formats=("entries.csv",), complete_range=(0, 4)),
+        "amended in JSON": Export(ledger=amended, chosen=(1, 3), formats=("entries.json",), complete_range=None),
         "signed with RSA": Export(signer=rsa),
     }
     return {name: export.container() for name, export in made.items()} | {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from activity.record import Event, check, compose, timestamp
+from activity.record import Amendment, Event, check, compose, timestamp
 from exports.rows import ExportedEntry
 from signing import jws
 from signing.algorithms import ALGORITHMS
@@ -21,6 +21,14 @@ START = datetime(2026, 11, 23, 5, 40, tzinfo=UTC)
 KEY_ID = "entry-ed25519-0123456789ab"
 SEED = bytes(range(32))
 PUBLIC_KEY = bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")
+AMENDMENT = Amendment(
+    at="2026-11-24T08:00:00.000000Z",
+    by="grace",
+    reason='=typo; =1+1 ,"data":{',
+    leaf_index=1,
+    leaf_hash="5e" * 32,
+    override=3,
+)
 
 
 def event(number: int = 0, **changes: Any) -> Event:
@@ -41,20 +49,34 @@ def event(number: int = 0, **changes: Any) -> Event:
 
 
 def record(
-    event: Event, number: int = 0, *, kid: str | None = KEY_ID, max_detached: int = 1 << 20
+    event: Event,
+    number: int = 0,
+    *,
+    kid: str | None = KEY_ID,
+    max_detached: int = 1 << 20,
+    amendment: Amendment | None = None,
 ) -> tuple[bytes, bytes | None]:
-    """Return record and detached data of an event."""
+    """Return record and detached data of an event, or of its second revision."""
     claims = check(event, max_detached_bytes=max_detached)
     recorded_at = timestamp(START + timedelta(seconds=number, microseconds=7))
     entry_id = str(UUID(int=(0x01932F6E00007000 << 64) | (0x8 << 60) | number))
-    made = compose(event, claims, entry_id=entry_id, ledger="activity", recorded_at=recorded_at, kid=kid)
+    made = compose(
+        event,
+        claims,
+        entry_id=entry_id,
+        ledger="activity",
+        recorded_at=recorded_at,
+        kid=kid,
+        revision=1 if amendment is None else 2,
+        amendment=amendment,
+    )
     return made, claims.detached
 
 
-def entry(number: int = 0, *, signed: bool = True, **changes: Any) -> ExportedEntry:
-    """Return an entry as it is exported, valid unless `changes` says otherwise."""
+def entry(number: int = 0, *, signed: bool = True, amendment: Amendment | None = None, **changes: Any) -> ExportedEntry:
+    """Return an entry of such an event as it is exported, valid."""
     kid = KEY_ID if signed else None
-    made, detached = record(event(number, **changes), number, kid=kid)
+    made, detached = record(event(number, **changes), number, kid=kid, amendment=amendment)
     signature = None
     if signed:
         signature = ALGORITHMS["Ed25519"].load_private(SEED)(jws.signing_input(jws.protected("Ed25519", KEY_ID), made))

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from exports.errors import BadRowError
 from exports.rows import ExportedEntry
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
-from tests.exports.exported import entry
+from tests.exports.exported import AMENDMENT, entry
 
 FORMULAS = [
     "=1+1",
@@ -111,6 +113,9 @@ def test_rows_are_rfc_4180_with_iso_times() -> None:
         {"actor": '=HYPERLINK("http://evil")', "target": ',"id":"x",', "action": '","data":{"x":1}'},
         {"actor": "\0\t\n", "event_id": ',"id":'},
         {"data": {"big": "x" * 70_000}},
+        {"amendment": AMENDMENT},
+        {"amendment": AMENDMENT, "data": {"big": "x" * 70_000, "amendment": {}}},
+        {"amendment": replace(AMENDMENT, by=',"amendment":\t', override=None), "actor": ',"amendment":{},"data":{}'},
     ],
 )
 def test_a_row_leads_back_to_its_record(changes: dict[str, Any], *, signed: bool) -> None:
@@ -148,6 +153,9 @@ def test_any_event_leads_back_to_its_record(text: str, value: object) -> None:
         entry(1).record.replace(b'"data":{', b'"data":{\t'),
         entry(1).record.replace(b"user-1", b"\\ud800"),
         entry(1).record + b"\n",
+        entry(1).record.replace(b',"data"', b',"amendment":,"data"'),
+        entry(1, amendment=AMENDMENT).record.replace(b'"by":', b'"by" :'),
+        entry(1, amendment=AMENDMENT).record.replace(b'"reason":', b'\n"data":{},"reason":'),
     ],
 )
 def test_a_tampered_record_is_marked_and_comes_back_too(record: bytes) -> None:
@@ -158,9 +166,16 @@ def test_a_tampered_record_is_marked_and_comes_back_too(record: bytes) -> None:
     assert render_csv.record_of(row) == record
 
 
+def test_what_an_entry_supersedes_stands_in_a_column_of_its_own() -> None:
+    first, amended = rendered(entry(1), entry(2, amendment=AMENDMENT))
+    assert (first["revision"], first["amendment"]) == ("1", "")
+    said = json.loads(restore(amended["amendment"]))
+    assert (amended["revision"], said["by"], said["supersedes"]["leaf_index"]) == ("2", "grace", 1)
+
+
 def test_a_changed_row_does_not_lead_back() -> None:
     (row,) = rendered(entry(1))
-    for column in ("actor", "data", "occurred_at", "ip", "key_id", "revision", "data_place", "leaf_hash"):
+    for column in ("actor", "amendment", "data", "occurred_at", "ip", "key_id", "revision", "data_place", "leaf_hash"):
         with pytest.raises(BadRowError):
             render_csv.record_of({**row, column: row[column] + "1"})
 
