@@ -98,8 +98,8 @@ class Report:
         return 2 if states & _DOUBTS or State.OK not in states else 0
 
     def ordered(self) -> list[Check]:
-        """Return the checks in the order of the table."""
-        return sorted(self.checks, key=lambda check: _ORDER[check.name])
+        """Return the checks in the order of the table; what container and report both show is said once."""
+        return sorted(dict.fromkeys(self.checks), key=lambda check: _ORDER[check.name])
 
     def table(self) -> str:
         """Return the report for a person."""
