@@ -32,9 +32,10 @@ from tests.clusters import EMBEDDED, Clusters, Database, server_names, state_dir
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of tests/attacks/test_kill_nine.py."""
+    """Add the options of tests/attacks/test_kill_nine.py and tests/exports/test_sample.py."""
     parser.addoption("--kill-runs", type=int, default=40, help="how often a part of the application is killed")
     parser.addoption("--kill-seed", type=int, help="the seed that a failed test printed")
+    parser.addoption("--write-sample", action="store_true", help="make the export of docs/sample anew")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -60,11 +60,11 @@ class LocalTsa:
         self._openssl("ts", "-reply", "-config", "tsa.cnf", "-queryfile", "query", "-out", "answer")
         return (self.directory / "answer").read_bytes()
 
-    def make(self, *, kind: str = "rsa:2048") -> None:
-        """Make its keys and certificates."""
+    def make(self, *, kind: str = "rsa:2048", days: int = 30) -> None:
+        """Make its keys and certificates, which are valid for some days."""
         (self.directory / "tsa.cnf").write_text(_CONFIG)
         (self.directory / "serial").write_text("01\n")
-        new: tuple[str, ...] = ("req", "-config", "tsa.cnf", "-x509", "-newkey", kind, "-nodes", "-days", "30")
+        new: tuple[str, ...] = ("req", "-config", "tsa.cnf", "-x509", "-newkey", kind, "-nodes", "-days", f"{days}")
         if kind == "ec":
             new = (*new, "-pkeyopt", "ec_paramgen_curve:P-384")
         self._openssl(*new, "-extensions", "ca", "-subj", "/CN=TSA root", "-keyout", "ca.key", "-out", "ca.pem")
@@ -76,10 +76,10 @@ class LocalTsa:
 
 
 @contextmanager
-def local_tsa(directory: Path, *, kind: str = "rsa:2048") -> Iterator[LocalTsa]:
+def local_tsa(directory: Path, *, kind: str = "rsa:2048", days: int = 30) -> Iterator[LocalTsa]:
     """Serve a time stamp authority until the block ends."""
     tsa = LocalTsa(directory)
-    tsa.make(kind=kind)
+    tsa.make(kind=kind, days=days)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
