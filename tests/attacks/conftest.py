@@ -1,4 +1,7 @@
-"""A ledger of 1,000 real events, recorded once for each test process, and a copy of it for every attack."""
+"""A ledger of 1,000 real events, recorded once for each test process, and a copy of it for every attack.
+
+And a small one with locked entries, for attacks that are refused or taken back.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from signing.models import SigningKey
 from signing.queries import ledger_named
 from signing.services import rotate_key
 from tests.attacks.intruder import Intruder, real_events
-from tests.clusters import EMBEDDED, Clusters, Database
+from tests.attacks.locked_ledger import lock_in_every_way
+from tests.clusters import EMBEDDED, Clusters, Database, server_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,14 @@ def attacked(recorded: Recorded, clusters: Clusters, django_db_blocker: Any) -> 
         database.as_django_databases(),
     ):
         yield Attacked(database, Intruder(database), recorded)
+
+
+@pytest.fixture(scope="module", params=server_names())
+def locked_database(request: pytest.FixtureRequest, clusters: Clusters, django_db_blocker: Any) -> Iterator[Database]:
+    """Give a ledger with locked entries. Every attack is refused or taken back, so one database does for all."""
+    with django_db_blocker.unblock(), clusters[request.param].clone() as clone, clone.as_django_databases():
+        lock_in_every_way()
+        yield clone
 
 
 def _record(events: list[Event]) -> dict[str, Any]:
