@@ -86,9 +86,11 @@ class EntryQuerySet(models.QuerySet["ActivityLog"]):
         raise self._refusal()
 
     def _refusal(self) -> Exception:
-        """Return the error that names the first locked entry, or says that no entry is changed so."""
-        entry = next((one for one in self.iterator() if one.locked), None)
-        return ImmutableRowError(self.model) if entry is None else entry.as_locked()
+        """Return the error that names the first locked entry among these rows, or says that no entry is changed so."""
+        meant = ActivityLog.objects.using(self.db).filter(pk__in=self.values("pk"))
+        locked = meant.filter(models.Q(locked=True) | models.Q(locks_at__lte=datetime.now(UTC)))
+        errors = (entry.locked_error() for entry in locked.order_by("pk").iterator())
+        return next((error for error in errors if error is not None), None) or ImmutableRowError(self.model)
 
 
 class ActivityLog(EntryVersion):
@@ -165,16 +167,22 @@ class ActivityLog(EntryVersion):
 
     def _refusal(self) -> Exception:
         """Return the error that fits the row as the database has it now; the one in memory may be stale."""
-        present = type(self).objects.filter(pk=self.pk, locked=True).first()
-        return ImmutableRowError(type(self)) if present is None else present.as_locked()
+        present = type(self).objects.filter(pk=self.pk).first()
+        return (present and present.locked_error()) or ImmutableRowError(type(self))
 
-    def as_locked(self) -> EntryLockedError:
-        """Return the error that says that this entry is locked, by which locks, and why."""
-        if self.hold_count:
+    def locked_error(self) -> EntryLockedError | None:
+        """Return the error that says which locks hold this entry now, and why, in the words of the guard AL002."""
+        now = datetime.now(UTC)
+        if self.compliance_until is not None and self.compliance_until > now:
+            reason = f"retention in mode compliance, until {self.compliance_until}"
+        elif self.hold_count:
             reason = "legal hold"
+        elif self.governance_until is not None and self.governance_until > now:
+            reason = f"retention in mode governance, until {self.governance_until}"
+        elif self.locks_at is not None and self.locks_at <= now:
+            reason = f"a retention policy locks it since {self.locks_at}"
         else:
-            mode = "compliance" if self.compliance_until else "governance"
-            reason = f"retention in mode {mode}, until {self.compliance_until or self.governance_until}"
+            return None
         return EntryLockedError(str(self.pk), self.held_by or [], reason)
 
 
