@@ -29,6 +29,7 @@ from activity.processes import in_order
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
 from activity.record import SYSTEM_PREFIX
 from activity.versions import VersionCheck, stray_versions
+from signing.anchors import RECENT_SIZES
 from signing.errors import BadCheckpointError, BadProofError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, Frontier, consistency_proof, verify_consistency
 from signing.models import Ledger, SigningKey
@@ -152,7 +153,8 @@ class LedgerCheck:
 
     def __init__(self, ledger: Ledger, trust: Trust, anchors: Sequence[Anchor], last: ExpectedRoot | None) -> None:
         """`last` is what an earlier verification found: its leaves are not read again, but their root must stand."""
-        expected, findings = expected_roots(ledger, trust, anchors)
+        recent = None if last is None else RECENT_SIZES
+        expected, findings = expected_roots(ledger, trust, anchors, checkpoints=recent)
         head, self._newest_checkpoint = stored_head(ledger)
         if head is None:
             findings.append(Finding(ledger.name, None, Verdict.TAMPERED, "the head of the ledger is gone or no tree"))
@@ -399,11 +401,12 @@ def entries_elsewhere() -> list[Finding]:
 def _contradictions(ledger: Ledger, expected: Iterable[ExpectedRoot], base: Frontier) -> list[Finding]:
     """Return findings for signed roots below `base` that it does not continue: whoever chose `base` is not trusted."""
     findings = []
+    node_at = node_reader(ledger)
     for signed in expected:
         if not 0 < signed.size < base.size:
             continue
         try:
-            proof = consistency_proof(signed.size, base.size, node_reader(ledger))
+            proof = consistency_proof(signed.size, base.size, node_at)
             verify_consistency(signed.size, base.size, signed.root, base.root(), proof)
         except (BadProofError, ValueError):
             reason = f"the tree that was verified last does not begin with the one of {signed.source}"

@@ -89,7 +89,7 @@ def run(kind: str) -> bool:
                 verify(
                     Ledger.objects.order_by("pk"),
                     pinned=_pinned(),
-                    anchored=_anchored(),
+                    anchored=_anchored(kind),
                     since_last=kind == RECENT,
                 )
             )
@@ -161,5 +161,6 @@ def _pinned() -> list[NoteKey]:
     return trust.parse(Path(settings.AUDITLOG_TRUST_FILE).read_text()) if settings.AUDITLOG_TRUST_FILE else []
 
 
-def _anchored() -> list[Anchor]:
-    return anchors.read_all(Path(settings.AUDITLOG_ANCHOR_DIR)) if settings.AUDITLOG_ANCHOR_DIR else []
+def _anchored(kind: str) -> list[Anchor]:
+    read = anchors.read_all if kind == WHOLE else anchors.read_recent
+    return read(Path(settings.AUDITLOG_ANCHOR_DIR)) if settings.AUDITLOG_ANCHOR_DIR else []

@@ -24,6 +24,7 @@ from signing.errors import AnchorConflictError, BadCheckpointError
 
 SUFFIX = ".checkpoint"
 MIN_INTERVAL_SECONDS = 1.0
+RECENT_SIZES = 400  # five minutes of a busy ledger, with room
 _LEDGER = re.compile("[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _NAME = re.compile(r"(?P<written_at>\d{8}T\d{12}Z)-(?P<size>\d{20})\.checkpoint", re.ASCII)
 _TIME_FORMAT = "%Y%m%dT%H%M%S%fZ"
@@ -86,7 +87,30 @@ def read_all(path: Path) -> list[Anchor]:
     if not path.is_dir():
         return [_read(path)]
     files = [*path.glob(f"*{SUFFIX}"), *path.glob(f"*/*{SUFFIX}")]
-    return [_read(file) for file in sorted(files) if not file.name.startswith(".")]
+    return [_read(file) for file in sorted(files) if _is_anchor(file.name)]
+
+
+def read_recent(path: Path, sizes: int = RECENT_SIZES) -> list[Anchor]:
+    """Return what `read_all` does, but of the anchors that `write` named only each ledger's newest `sizes` sizes.
+
+    One anchor is read of each size, the newest: an idle ledger's are all of one. A year of minutes is half a million
+    files a ledger, which a verification every few minutes cannot read; the nightly one does. Raises as `read_all`.
+    """
+    if not path.is_dir():
+        return [_read(path)]
+    chosen: list[Path] = []
+    for folder in [path, *(entry for entry in path.iterdir() if entry.is_dir())]:
+        by_size: dict[str, str] = {}
+        for file in sorted(
+            entry.name for entry in os.scandir(folder)
+        ):  # by time, so that of each size the newest stays
+            name = _NAME.fullmatch(file)
+            if name is not None:
+                by_size[name["size"]] = file
+            elif _is_anchor(file):
+                chosen.append(folder / file)
+        chosen += [folder / by_size[size] for size in sorted(by_size)[-sizes:]]
+    return [_read(file) for file in sorted(chosen)]
 
 
 def newest(directory: Path, ledger: str, *, before: datetime, sizes: int) -> list[Anchor]:
@@ -101,6 +125,10 @@ def newest(directory: Path, ledger: str, *, before: datetime, sizes: int) -> lis
     for name in sorted((name for name in named if name is not None and name["written_at"] < end), key=_when):
         by_size[name["size"]] = name.string
     return [_read(folder / by_size[size]) for size in sorted(by_size, reverse=True)[:sizes]]
+
+
+def _is_anchor(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(".")
 
 
 def _when(name: re.Match[str]) -> str:

@@ -130,14 +130,19 @@ def _verify_keys(pinned: Sequence[NoteKey], anchors: Sequence[Anchor]) -> Trust:
     return base
 
 
-def expected_roots(ledger: Ledger, base: Trust, anchors: Sequence[Anchor]) -> tuple[list[ExpectedRoot], list[Finding]]:
-    """Return the roots that believed keys signed for a ledger, in database and anchors, and what was not signed so."""
+def expected_roots(
+    ledger: Ledger, base: Trust, anchors: Sequence[Anchor], *, checkpoints: int | None = None
+) -> tuple[list[ExpectedRoot], list[Finding]]:
+    """Return the roots that believed keys signed for a ledger, in database and anchors, and what was not signed so.
+
+    `checkpoints` is how many of the database's are read, the newest; all of them unless said.
+    """
     told = base.ring.ledgers.get(ledger.name)
     origin = told.origin if told else ledger.origin
     expected: list[ExpectedRoot] = []
     findings: list[Finding] = []
     anchored = False
-    for note, source, stored in _notes(ledger, origin, anchors):
+    for note, source, stored in _notes(ledger, origin, anchors, checkpoints):
         try:
             head = base.checked(note, ledger.name, origin)
         except BadCheckpointError as error:
@@ -297,13 +302,19 @@ def _root(hashes: Sequence[bytes]) -> bytes:
 
 
 def _notes(
-    ledger: Ledger, origin: str, anchors: Sequence[Anchor]
+    ledger: Ledger, origin: str, anchors: Sequence[Anchor], checkpoints: int | None
 ) -> Iterator[tuple[str, str, tuple[int, bytes] | None]]:
-    for row in LedgerCheckpoint.objects.filter(ledger=ledger).order_by("size").iterator():
+    stored = LedgerCheckpoint.objects.filter(ledger=ledger).order_by("size")
+    if checkpoints is not None:
+        older = stored.reverse().values_list("size", flat=True)[checkpoints : checkpoints + 1].first()
+        stored = stored.filter(size__gt=-1 if older is None else older)
+    for row in stored.iterator():
         yield row.note, f"the checkpoint of {row.size} leaves", (row.size, bytes(row.root))
+    before = ""
     for anchor in anchors:
-        if anchor.note.partition("\n")[0] == origin:
+        if anchor.note != before and anchor.note.partition("\n")[0] == origin:  # an idle ledger's are all alike
             yield anchor.note, f"the anchor {anchor.path.name}", None
+        before = anchor.note
 
 
 def _table_findings(ring: KeyRing) -> Iterator[Finding]:

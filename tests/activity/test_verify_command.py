@@ -50,6 +50,18 @@ def test_clean_pinned_and_anchored_is_valid(database: Database) -> None:
     assert again.returncode == 0, again.stdout
 
 
+def test_since_last_reads_the_newest_anchors_alone(database: Database) -> None:
+    assert verify(database).returncode == 0
+    anchor_all()  # another one of the same size
+    *_, older, newest = sorted((database.anchors / "activity").glob("*.checkpoint"))
+    assert older.read_bytes() == newest.read_bytes()
+    older.write_bytes(b"cut off")
+    assert verify(database, "--since-last").returncode == 0
+    everything = verify(database)
+    assert everything.returncode == 2
+    assert older.name in everything.stderr
+
+
 def test_tampering_exits_with_1_and_names_the_first_bad_leaf(database: Database) -> None:
     leaf = tamper(database)
     done = verify(database, "--ledger", "activity")

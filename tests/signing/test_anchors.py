@@ -19,6 +19,7 @@ PRIVATE, PUBLIC = ALGORITHMS["Ed25519"].generate()
 KEY, SIGNER = NoteKey("auditlog.example", PUBLIC), ALGORITHMS["Ed25519"].load_private(PRIVATE)
 NOW = datetime(2026, 11, 23, 5, 40, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 
 
 def note_of(size: int, root: int = 1) -> str:
@@ -234,6 +235,40 @@ def test_anchors_come_back_by_ledger_and_time(tmp_path: Path) -> None:
     ]
     assert anchors.read_all(tmp_path / "meta") == read[3:]
     assert anchors.read_all(read[4].path) == [read[4]]
+
+
+def test_recent_anchors_are_the_newest_of_each_of_the_largest_sizes(tmp_path: Path) -> None:
+    for minute, size in enumerate([1, 2, 2, 2, 3, 4, 4]):
+        for ledger in ("meta", "activity"):
+            write(tmp_path, size, now=NOW + minute * MINUTE, ledger=ledger)
+    copy = tmp_path / "from the lawyer.checkpoint"
+    copy.write_text(note_of(1), encoding="utf-8")
+    recent = anchors.read_recent(tmp_path, sizes=2)
+    assert [(anchor.ledger, anchor.written_at, anchor.note) for anchor in recent] == [
+        *[("activity", NOW + 4 * MINUTE, note_of(3)), ("activity", NOW + 6 * MINUTE, note_of(4))],
+        (None, None, note_of(1)),
+        *[("meta", NOW + 4 * MINUTE, note_of(3)), ("meta", NOW + 6 * MINUTE, note_of(4))],
+    ]
+    assert len(anchors.read_recent(tmp_path)) == 2 * 4 + 1
+    assert anchors.read_recent(copy) == anchors.read_all(copy)
+
+
+def test_an_idle_ledger_is_read_once_by_a_frequent_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(50):
+        write(tmp_path, 7, now=NOW + minute * MINUTE, force=True)
+    opened: list[Path] = []
+    read_bytes = Path.read_bytes
+
+    def counted(path: Path) -> bytes:
+        opened.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    assert len(anchors.read_all(tmp_path)) == len(opened) == 50
+    opened.clear()
+    assert len(anchors.read_recent(tmp_path)) == len(opened) == 1
 
 
 def test_an_empty_directory_has_no_anchors(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from signing.models import KeyEvent, LedgerCheckpoint, SigningKey
 from signing.providers import PROVIDERS
 from signing.queries import head, ledger_named
 from signing.verdicts import Verdict
+from signing.verification import expected_roots
 from tests.clusters import Database
 from tests.signing.installation import BY, active_key, anchor_all, pinned, trusted, unguarded
 
@@ -199,3 +200,18 @@ def test_4_a_table_that_says_something_else_is_noticed(table: str, edit: str, re
 def test_4_a_private_half_that_is_sealed_anew_is_no_tampering(database: Database) -> None:
     edit = "UPDATE signing_keys SET sealed_private_key = %s WHERE state = 'retired'"
     assert tamper(database, "signing_keys", edit, base64.b64encode(bytes(60))) == []
+
+
+# The checkpoints of the database
+
+
+def test_of_the_checkpoints_only_the_newest_are_read_where_asked(database: Database) -> None:
+    for _ in range(2):  # a checkpoint that other keys signed is kept, however young
+        services.rotate_key(purpose="checkpoint", algorithm="Ed25519", **BY)
+        anchor_all()
+    keys, base = ledger_named("keys"), trusted()
+    stored = list(LedgerCheckpoint.objects.filter(ledger=keys).order_by("size").values_list("size", flat=True))
+    assert len(stored) > 2
+    for asked, sizes in [(None, stored), (2, stored[-2:]), (len(stored), stored), (10**6, stored)]:
+        expected, _ = expected_roots(keys, base, [], checkpoints=asked)
+        assert [root.size for root in expected] == sizes

@@ -50,7 +50,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--since-last",
             action="store_true",
-            help="read only the leaves since the last run that raised no alarm; the tree below must still be the same",
+            help="read only the newest checkpoints and anchors, and the leaves since the last run that raised no "
+            "alarm; the tree below must still be the same",
         )
         parser.add_argument(
             "--anchor", metavar="FILE", type=Path, help="a checkpoint file or a directory of them (AUDITLOG_ANCHOR_DIR)"
@@ -71,7 +72,7 @@ class Command(BaseCommand):
         """Verify keys first, for entries are judged by them."""
         del args
         pinned = _pinned(options["trust"])
-        anchored = _anchored(options["anchor"])
+        anchored = _anchored(options["anchor"], recent=options["since_last"])
         try:
             chosen = [ledger_named(options["ledger"])] if options["ledger"] else list(Ledger.objects.order_by("pk"))
         except LedgerNotFoundError as error:
@@ -144,11 +145,11 @@ def _pinned(path: Path | None) -> list[NoteKey]:
         raise CommandError(f"the trust file {file} cannot be used: {error}", returncode=2) from error
 
 
-def _anchored(path: Path | None) -> list[Anchor]:
+def _anchored(path: Path | None, *, recent: bool) -> list[Anchor]:
     place = path or (Path(settings.AUDITLOG_ANCHOR_DIR) if settings.AUDITLOG_ANCHOR_DIR else None)
     if place is None:
         return []
     try:
-        return anchors.read_all(place)
+        return anchors.read_recent(place) if recent else anchors.read_all(place)
     except (OSError, BadCheckpointError) as error:
         raise CommandError(f"the anchors in {place} cannot be used: {error}", returncode=2) from error
