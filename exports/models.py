@@ -6,19 +6,24 @@ state only goes forward:
     waiting → running → ready → expired
                  ↘ failed      (waiting and running also → cancelled)
 
+A running one may wait for the time stamp authority: `waits_for` says why, and `next_attempt_at` when it is asked again.
+
 The file lies in the storage `exports`; files inside the container can be taken alone, for they are stored in it as they
 are. Names and ids of people are facts, so nothing here refers to the table of users.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
 from signing.models import Ledger
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Export(models.Model):
@@ -65,6 +70,9 @@ class Export(models.Model):
     expires_at = models.DateTimeField(null=True)
     told_at = models.DateTimeField(null=True)
     failure = models.CharField(max_length=500, blank=True)
+    waits_for = models.CharField(max_length=500, blank=True)
+    attempts = models.IntegerField(default=0)  # to get a time stamp, that failed
+    next_attempt_at = models.DateTimeField(null=True)
     entries = models.BigIntegerField(null=True)
     verdicts = models.JSONField(default=dict)
     dataset_digest = models.CharField(max_length=64, blank=True)
@@ -88,6 +96,10 @@ class Export(models.Model):
     def complete_range(self) -> tuple[int, int] | None:
         """The leaves [first, end) of which every one is accounted for, or None."""
         return (self.first_leaf, self.end_leaf) if self.is_complete else None
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether it does not wait for a later time."""
+        return self.next_attempt_at is None or self.next_attempt_at <= now
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 order      what is wanted, of which ledger as of which checkpoint; from then on that does not change
 work       make parts until none is left, then join them; any number of workers at once, any of them may die
+           without a time stamp that was asked for it waits with its parts, and the authority is asked again later
 cancel, expire, download
 """
 
@@ -33,7 +34,7 @@ from exports.making import PART_LEAVES, make_part
 from exports.models import Export, ExportPart
 from signing import statements
 from signing.authorities import time_stamp
-from signing.errors import BadCheckpointError, LedgerNotFoundError, SigningError
+from signing.errors import BadCheckpointError, BadTimeStampError, LedgerNotFoundError, SigningError
 from signing.ledger import sign_checkpoint
 from signing.queries import export_signer, ledger_named
 
@@ -51,6 +52,8 @@ FEW = 1_000  # entries that are exported while somebody waits
 MAX_PURPOSE, MAX_CASE = 500, 200  # characters
 _NO_FILTERS = frozenset({"ledger", "order", "limit", "cursor"})
 _MAX_FAILURE = 500  # characters
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=15)
+_MAX_DOUBLINGS = 10  # of the wait; from there on it is the longest anyway
 _ORDERS = 0x61756403  # first half of an advisory lock; the other is the user
 State = Export.State
 
@@ -112,6 +115,8 @@ def work(*, export: UUID) -> None:
         while _make_next_part(export):
             pass
         _finish(export)
+    except BadTimeStampError as error:
+        _wait(export, str(error))
     except (ExportError, SigningError) as error:
         _fail(export, str(error))
     except OperationalError:
@@ -237,12 +242,12 @@ def _finish(export_id: UUID) -> None:
     """Join the parts of an export, sign, and store the file, if all are made and nobody else does it."""
     with statements.alone(int.from_bytes(export_id.bytes[-8:], signed=True)) as alone:
         export = _begun(export_id)
-        if not alone or export is None:
+        at = datetime.now(UTC)
+        if not alone or export is None or not export.is_due(at):
             return
         parts = list(export.parts.order_by("number"))
         if any(part.done_at is None for part in parts):
             return
-        at = datetime.now(UTC)
         signer = export_signer(export.ordered_by, at=at)
         with TemporaryDirectory(prefix="auditlog-export-") as directory:
             stamp = partial(time_stamp, settings.AUDITLOG_TSA_URL) if settings.AUDITLOG_TSA_URL else None
@@ -253,6 +258,7 @@ def _finish(export_id: UUID) -> None:
         with transaction.atomic():
             ready = Export.objects.filter(pk=export.pk, state=State.RUNNING).update(
                 state=State.READY,
+                waits_for="",
                 finished_at=at,
                 expires_at=at + timedelta(days=settings.AUDITLOG_EXPORT_DAYS),
                 entries=claim.entries,
@@ -268,6 +274,16 @@ def _finish(export_id: UUID) -> None:
         if not ready:  # it was cancelled meanwhile
             files.remove([name])
     _remove_parts(export)
+
+
+def _wait(export_id: UUID, why: str) -> None:
+    """Keep an export and its parts for another attempt. However long that takes, whoever ordered it may cancel it."""
+    with transaction.atomic():
+        export = Export.objects.select_for_update().get(pk=export_id)
+        wait = min(_FIRST_WAIT * 2 ** min(export.attempts, _MAX_DOUBLINGS), _LONGEST_WAIT)
+        Export.objects.filter(pk=export_id, state=State.RUNNING).update(
+            waits_for=why[:_MAX_FAILURE], attempts=export.attempts + 1, next_attempt_at=datetime.now(UTC) + wait
+        )
 
 
 def _fail(export_id: UUID, why: str) -> None:

@@ -6,6 +6,7 @@ A worker that dies gives its part back with its connection; whoever is left make
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -42,8 +43,10 @@ def work(export_id: str) -> None:
 @shared_task(name="exports.resume", ignore_result=True)  # type: ignore[untyped-decorator]
 def resume() -> None:
     """Have every export that is under way worked on, for its workers may be gone."""
+    now = datetime.now(UTC)
     for export in Export.objects.filter(state__in=Export.OPEN):
-        _send(export)
+        if export.is_due(now):
+            _send(export)
 
 
 @shared_task(name="exports.expire", ignore_result=True)  # type: ignore[untyped-decorator]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http.client import HTTPException
+from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from signing import time_stamps
@@ -29,5 +30,10 @@ def time_stamp(url: str, digest: bytes) -> bytes:
         with build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS) as response:
             answer: bytes = response.read(time_stamps.MAX_SIZE + 1)
     except (OSError, HTTPException) as error:
-        raise BadTimeStampError(f"the time stamp authority does not answer: {error}") from error
+        raise BadTimeStampError(f"the time stamp authority does not answer: {_why(error)}") from error
     return time_stamps.token_of(answer, digest, nonce)
+
+
+def _why(error: Exception) -> object:
+    """Return what happened, without the brackets that urllib puts around it."""
+    return error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error

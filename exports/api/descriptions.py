@@ -70,6 +70,8 @@ EXPORT = object_of(
         "finished_at": nullable(MOMENT),
         "expires_at": nullable(MOMENT),
         "failure": said(nullable(STRING), "Why it could not be made."),
+        "waits_for": said(nullable(STRING), "Why it is not signed yet: the time stamp authority, with what it said."),
+        "next_attempt_at": said(nullable(MOMENT), "When that authority is asked again."),
         "entries": nullable(COUNT),
         "verdicts": {"type": "object", "additionalProperties": COUNT},
         "dataset_digest": said(nullable(HASH), "SHA-256 over the records: the verification hash in report and claim."),
@@ -91,7 +93,7 @@ _ID = OpenApiParameter(
 
 _MADE: dict[Any, Any] = {
     201: answer(EXPORT, "Small, and made at once: ready, or failed with the reason."),
-    202: answer(EXPORT, "Under way. Ask for it again to see how far it is."),
+    202: answer(EXPORT, "Under way, or waiting for the time stamp authority. Ask for it again to see how far it is."),
 }
 list_exports = extend_schema(
     operation_id="list_exports",

@@ -65,7 +65,7 @@ class Exports(Exporting):
         """Order an export: small ones are ready in the answer, large ones are made in the background."""
         ordered = services.order(by=_person(request), **_order(request.data))
         tasks.begin(ordered)
-        return Response(_shown(ordered.export), status=201 if ordered.at_once else 202)
+        return Response(_shown(ordered.export), status=202 if ordered.export.is_open else 201)
 
 
 class OneExport(Exporting):
@@ -153,11 +153,13 @@ def _shown(export: Export) -> dict[str, Any]:
             "percent": far.percent,
             "entries": far.entries,
             "entries_per_second": far.rate,
-            "seconds_left": far.left and int(far.left.total_seconds()),
+            "seconds_left": None if far.left is None else int(far.left.total_seconds()),
         },
         "finished_at": export.finished_at,
         "expires_at": export.expires_at,
         "failure": export.failure or None,
+        "waits_for": (export.is_open and export.waits_for) or None,
+        "next_attempt_at": export.next_attempt_at if export.is_open else None,
         "entries": export.entries,
         "verdicts": export.verdicts,
         "dataset_digest": export.dataset_digest or None,

@@ -41,11 +41,12 @@ distinguished_name = name
 
 @dataclass
 class LocalTsa:
-    """Where its files are, where it listens, and what it answers instead if a test wants it to."""
+    """Where its files are, where it listens, and with what it answers instead if a test wants it to."""
 
     directory: Path
     url: str = ""
     instead: bytes | None = None
+    status: int = 200
     asked: list[bytes] = field(default_factory=list)
 
     @property
@@ -85,7 +86,7 @@ def local_tsa(directory: Path, *, kind: str = "rsa:2048", days: int = 30) -> Ite
         def do_POST(self) -> None:
             query = self.rfile.read(int(self.headers["Content-Length"]))
             answer = tsa.stamp(query) if tsa.instead is None else tsa.instead
-            self.send_response(200)
+            self.send_response(tsa.status)
             self.send_header("Content-Type", "application/timestamp-reply")
             self.end_headers()
             self.wfile.write(answer)

@@ -88,7 +88,12 @@ class Command(TeachingCommand):
         export = ordered.export
         while export.is_open:
             services.work(export=export.pk)
+            waited_for = export.waits_for
             export.refresh_from_db()
+            if export.waits_for != waited_for:
+                sys.stderr.write(
+                    f"{export.waits_for}; it is asked again until it answers (Ctrl-C: the server goes on)\n"
+                )
             if export.is_open:
                 time.sleep(_PATIENCE)  # a worker has the last part
         if export.state == Export.State.FAILED:
