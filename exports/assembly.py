@@ -1,10 +1,13 @@
 """From the parts of an export to its container: hashes, claim, report, manifest, signature.
 
-    1. the dataset digest, and the claim that names it      4. the SHA-256 of every file
-    2. the report, signed as a PDF                          5. the manifest
-    3. what stands before and after the rows                6. container and signature
+    1. the hashes of the rows, each format in a thread of its own, and the dataset digest on the way
+    2. the claim that names it, and what stands after the rows
+    3. the report, signed as a PDF
+    4. the manifest
+    5. container and signature, written from the first byte to the last and hashed meanwhile
 
-Nothing is held in memory but the report and what is small; the parts are read twice, for hash and container.
+This is what one worker does alone while the others wait, so the parts are read twice and no line of them is looked at:
+spans.py says where the records are. Nothing is held in memory but the report and what is small.
 """
 
 from __future__ import annotations
@@ -14,16 +17,16 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 from django.conf import settings
 
 from activity.record import timestamp
-from exports import SOFTWARE, files, names, proofs, render_ndjson, verify_md
-from exports.container import Member, write_container
-from exports.making import PROOF, RENDERERS, proof_head, row_formats
+from exports import SOFTWARE, files, names, proofs, render_ndjson, spans, verify_md
+from exports.container import Member, Sums, write_container
+from exports.making import PROOF, RENDERERS, SPANS, proof_head, row_formats
 from exports.manifest import Claim, File, Manifest
 from exports.models import Export
 from exports.pades import sign_pdf
@@ -33,7 +36,7 @@ from signing.models import SigningKey
 from signing.queries import node_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -66,35 +69,56 @@ def assemble(
 ) -> Assembled:
     """Write the container of an export, whose parts are all made, into a directory."""
     sources = {name: _Source(parts, name) for name in row_formats(export)}
-    digest = _dataset_digest(sources[Export.Format.NDJSON])  # 1
+    _in_parallel([source.add_up for source in sources.values()])  # 1
+    digest = sources[Export.Format.NDJSON].records.hexdigest()
     claim = _claim(export, parts, signer, digest=digest, at=at)
-    wanted = [name for name in sources if name in export.formats]
-    members = _in_parallel([partial(_rows_member, sources[name], claim) for name in wanted])  # 3, 4
+    members = [sources[name].member(claim) for name in sources if name in export.formats]  # 2
     if Export.Format.PDF in export.formats:
         report = _report(
             claim, sources[Export.Format.NDJSON], signer, directory=directory, at=at, time_stamp=time_stamp
         )
-        members.append(report)  # 2
+        members.append(report)  # 3
     members += [_proof_member(export, parts), *_keys(export, signer)]
     root = certificates.fingerprint([signer.certificate, *signer.chain][-1])
     told = verify_md.render(claim, file_name(export), {one.name for one in members}, root)
     members.append(Member.of(names.VERIFY, verify_md.MEDIA_TYPE, told))
     listed = tuple(File(one.name, one.media_type, one.sha256.hex(), one.size) for one in members)
-    manifest = Manifest(claim, listed)  # 5
+    manifest = Manifest(claim, listed)  # 4
     members.insert(0, Member.of(names.MANIFEST, "application/json", manifest.to_json()))
     path = directory / file_name(export)
     sign = partial(cms.sign, signer=signer, at=at, time_stamp=time_stamp)
-    with path.open("w+b") as target:  # 6
-        write_container(target, members, sign)
-    return Assembled(path, claim, _sha256_of(path))
+    with path.open("wb") as target, _Hashed(target) as hashed:  # 5
+        write_container(hashed, members, sign)
+    return Assembled(path, claim, hashed.digest.hexdigest())
 
 
 class _Source:
-    """The rows of one format, out of all parts."""
+    """The rows of one format, out of all parts. `records` hashes those of NDJSON: the dataset digest."""
 
     def __init__(self, parts: Sequence[ExportPart], name: str) -> None:
         self.renderer = RENDERERS[name]
+        self.records = sha256()
+        self._sums = Sums()
         self._names = [part.files[name] for part in parts]
+        self._spans = [part.files[SPANS] for part in parts]
+
+    def add_up(self) -> None:
+        """Read everything up to the last row once, for its hashes."""
+        self._sums.add(self.renderer.header())
+        if self.renderer is not render_ndjson:
+            for piece in self.rows():
+                self._sums.add(piece)
+            return
+        for name, span in zip(self._names, self._spans, strict=True):
+            with files.open_stored(name) as stored:
+                for lines, records in spans.read(b"".join(files.pieces([span])), stored):
+                    self._sums.add(lines)
+                    self.records.update(records)
+
+    def member(self, claim: Claim) -> Member:
+        """Return the file, which must have been added up."""
+        self._sums.add(self.renderer.footer(claim))
+        return self._sums.member(self.renderer.NAME, self.renderer.MEDIA_TYPE, partial(self.whole, claim))
 
     def rows(self) -> Iterator[bytes]:
         """Yield the bytes of all rows in pieces."""
@@ -116,11 +140,25 @@ class _Source:
         return map(render_ndjson.parse_row, self.lines())
 
 
-def _dataset_digest(source: _Source) -> str:
-    digest = sha256()
-    for line in source.lines():
-        digest.update(render_ndjson.record_of(line) + b"\n")
-    return digest.hexdigest()
+class _Hashed:
+    """A file that is written and hashed at the same time: a piece is hashed by a thread while it goes to the disk."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self.digest = sha256()
+        self._target = target
+        self._thread = ThreadPoolExecutor(max_workers=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def write(self, piece: bytes) -> None:
+        """Go on with these bytes."""
+        hashed = self._thread.submit(self.digest.update, piece)
+        self._target.write(piece)
+        hashed.result()
 
 
 def _claim(export: Export, parts: Sequence[ExportPart], signer: Certified, *, digest: str, at: datetime) -> Claim:
@@ -169,12 +207,7 @@ def _report(
     render_pdf(claim, source.entries(), ndjson=ndjson, to=unsigned, verify_address=address)
     reason = f"Export {claim.export_id}: {claim.purpose}"
     sign_pdf(unsigned, signer, name=claim.exported_by, reason=reason, at=at, to=path, time_stamp=time_stamp)
-    return Member.of_file(names.REPORT, "application/pdf", path, bytes.fromhex(_sha256_of(path)))
-
-
-def _rows_member(source: _Source, claim: Claim) -> Member:
-    renderer = source.renderer
-    return _streamed(renderer.NAME, renderer.MEDIA_TYPE, partial(source.whole, claim))
+    return Member.of_file(names.REPORT, "application/pdf", path)
 
 
 def _proof_member(export: Export, parts: Sequence[ExportPart]) -> Member:
@@ -189,7 +222,10 @@ def _proof_member(export: Export, parts: Sequence[ExportPart]) -> Member:
     def read() -> Iterator[bytes]:
         return chain([head.to_bytes(), before], files.pieces(names), [after, proofs.FOOTER])
 
-    return _streamed(proofs.NAME, proofs.MEDIA_TYPE, read)
+    sums = Sums()
+    for piece in read():
+        sums.add(piece)
+    return sums.member(proofs.NAME, proofs.MEDIA_TYPE, read)
 
 
 def _keys(export: Export, signer: Certified) -> list[Member]:
@@ -205,23 +241,11 @@ def _keys(export: Export, signer: Certified) -> list[Member]:
     ]
 
 
-def _streamed(name: str, media_type: str, read: Callable[[], Iterable[bytes]]) -> Member:
-    digest, size = sha256(), 0
-    for piece in read():
-        digest.update(piece)
-        size += len(piece)
-    return Member(name, media_type, size, digest.digest(), read)
-
-
-def _in_parallel(jobs: Sequence[Callable[[], Member]]) -> list[Member]:
-    """Return what each job gives; hashing leaves the interpreter's lock, so that two files take as long as one."""
-    with ThreadPoolExecutor(max_workers=max(len(jobs), 1)) as pool:
-        return [future.result() for future in [pool.submit(job) for job in jobs]]
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as source:
-        return file_digest(source, "sha256").hexdigest()
+def _in_parallel(jobs: Sequence[Callable[[], None]]) -> None:
+    """Do all jobs; hashing leaves the interpreter's lock, so that two files take as long as one."""
+    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+        for future in [pool.submit(job) for job in jobs]:
+            future.result()
 
 
 def file_name(export: Export) -> str:

@@ -19,7 +19,7 @@ import zlib
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from exports.errors import BadContainerError
 
@@ -53,23 +53,46 @@ _XML_FILE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file to be put into a container. `read` gives its bytes in pieces; `sha256` is theirs (32 bytes)."""
+    """A file to be put into a container. `read` gives its bytes in pieces; hash (32 bytes) and CRC are theirs."""
 
     name: str
     media_type: str
     size: int
     sha256: bytes
+    crc: int
     read: Callable[[], Iterable[bytes]]
 
     @classmethod
     def of(cls, name: str, media_type: str, content: bytes) -> Member:
         """Return a small file that is in memory."""
-        return cls(name, media_type, len(content), sha256(content).digest(), lambda: [content])
+        sums = Sums()
+        sums.add(content)
+        return sums.member(name, media_type, lambda: [content])
 
     @classmethod
-    def of_file(cls, name: str, media_type: str, path: Path, sha256: bytes) -> Member:
-        """Return a file on disk, whose hash the caller knows; it is read when the container is written."""
-        return cls(name, media_type, path.stat().st_size, sha256, lambda: _pieces_of(path))
+    def of_file(cls, name: str, media_type: str, path: Path) -> Member:
+        """Return a file on disk; it is read again when the container is written."""
+        sums = Sums()
+        for piece in _pieces_of(path):
+            sums.add(piece)
+        return sums.member(name, media_type, lambda: _pieces_of(path))
+
+
+class Sums:
+    """Size, hash and CRC of a file whose bytes come piece by piece."""
+
+    def __init__(self) -> None:
+        self._size, self._crc, self._hash = 0, 0, sha256()
+
+    def add(self, piece: bytes) -> None:
+        """Go on with these bytes."""
+        self._size += len(piece)
+        self._crc = zlib.crc32(piece, self._crc)
+        self._hash.update(piece)
+
+    def member(self, name: str, media_type: str, read: Callable[[], Iterable[bytes]]) -> Member:
+        """Return the file, which `read` gives once more when the container is written."""
+        return Member(name, media_type, self._size, self._hash.digest(), self._crc, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +105,18 @@ class Stored:
     crc: int
 
 
-def write_container(target: IO[bytes], members: Sequence[Member], sign: Callable[[bytes], bytes]) -> None:
+class Target(Protocol):
+    """Where a container goes."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Go on with these bytes."""
+
+
+def write_container(target: Target, members: Sequence[Member], sign: Callable[[bytes], bytes]) -> None:
     """Write a container; `sign` gets the SHA-256 of the XML manifest and returns the CMS signature.
 
-    Bytes go from `read` to `target` piece by piece. Raises ValueError for names that a container cannot have, and for a
-    file that is not of the size and hash that its Member names.
+    Bytes go from `read` to `target` piece by piece, from the first to the last. Raises ValueError for names that a
+    container cannot have, and for a file that is not of the size and CRC that its Member names any more.
     """
     names = [member.name for member in members]
     if len(set(names)) != len(names) or not all(map(_is_name, names)):
@@ -97,15 +127,11 @@ def write_container(target: IO[bytes], members: Sequence[Member], sign: Callable
     stored = []
     offset = 0
     for member in [Member.of("mimetype", "text/plain", MIMETYPE), *members, *last]:
-        start = offset
-        header = _local(member.name, member.size, 0)
+        header = _local(member.name, member.size, member.crc)
         target.write(header)
-        crc = _copy(member, target)
+        _copy(member, target)
+        stored.append(Stored(member.name, member.size, offset, member.crc))
         offset += len(header) + member.size
-        target.seek(start)
-        target.write(_local(member.name, member.size, crc))
-        target.seek(offset)
-        stored.append(Stored(member.name, member.size, start, crc))
     target.write(_directory(stored, offset))
 
 
@@ -115,16 +141,14 @@ def _pieces_of(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _copy(member: Member, target: IO[bytes]) -> int:
-    crc, size, digest = 0, 0, sha256()
+def _copy(member: Member, target: Target) -> None:
+    size, crc = 0, 0
     for piece in member.read():
         target.write(piece)
         crc = zlib.crc32(piece, crc)
-        digest.update(piece)
         size += len(piece)
-    if (size, digest.digest()) != (member.size, member.sha256):
+    if (size, crc) != (member.size, member.crc):
         raise ValueError(f"{member.name} changed while it was put into the container")
-    return crc
 
 
 class Container:

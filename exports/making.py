@@ -2,6 +2,7 @@
 
     part-00007.ndjson   always: the dataset digest, and a report, are made from it
     part-00007.csv …    the other formats that were ordered
+    part-00007.spans    where the records stand in the NDJSON
     part-00007.proof    the lines of proofs/entries.multiproof for these leaves
 
 Each is a file of its own in the storage, so that several workers make one export, and a dead one costs its part.
@@ -21,7 +22,7 @@ from django.http import QueryDict
 
 from activity.extraction import CHUNK, Extraction
 from activity.filters import search_of
-from exports import files, proofs, render_csv, render_json, render_ndjson
+from exports import files, proofs, render_csv, render_json, render_ndjson, spans
 from exports.models import Export
 from exports.rows import ExportedEntry
 from signing import checkpoint
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from signing.merkle import NodeReader
 
 PART_LEAVES = 16 * CHUNK
-PROOF = "proof"
+PROOF, SPANS = "proof", "spans"
 RENDERERS: dict[str, ModuleType] = {
     Export.Format.NDJSON: render_ndjson,
     Export.Format.CSV: render_csv,
@@ -82,7 +83,7 @@ def make_part(export: Export, part: ExportPart) -> Made:
     found = extraction.read(part.first_leaf, part.end_leaf, export.complete_range, step=step)
     node_at = node_reader(export.ledger)
     with TemporaryDirectory(prefix="auditlog-export-") as directory:
-        paths = {name: Path(directory) / name for name in (*row_formats(export), PROOF)}
+        paths = {name: Path(directory) / name for name in (*row_formats(export), SPANS, PROOF)}
         with ExitStack() as stack:
             written = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
             exported = _rendered(found, written, made, node_at)
@@ -99,10 +100,13 @@ def _rendered(
     found: Iterator[Extracted], written: Mapping[str, IO[bytes]], made: Made, node_at: NodeReader
 ) -> Iterator[tuple[int, bool]]:
     """Write the rows of all entries, and yield for the proof which leaves they are and whether they fit."""
-    writers = {name: RENDERERS[name] for name in written if name != PROOF}
+    others = {name: RENDERERS[name] for name in written if name in RENDERERS and name != Export.Format.NDJSON}
     while batch := list(islice(found, _BATCH)):
         entries = [_exported(one) for one in batch]
-        for name, renderer in writers.items():
+        lines = [render_ndjson.row(entry) for entry in entries]
+        written[Export.Format.NDJSON].write(b"\n".join([*lines, b""]))
+        written[SPANS].write(spans.of(lines, entries))
+        for name, renderer in others.items():
             if made.entries:
                 written[name].write(renderer.SEPARATOR)
             written[name].write(renderer.rows(entries))

@@ -32,7 +32,8 @@ SEPARATOR = b""  # between parts that are not empty
 SOUND = frozenset({Verdict.VALID, Verdict.UNSIGNED})
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _MEMBERS = ("leaf_index", "verdict", "reason", "key_id", "signature", "detached_data")
-_RECORD, _RECORD_BASE64, _TAIL = b'{"record":', b'{"record_base64":"', b',"leaf_index":'
+RECORD = b'{"record":'
+_RECORD_BASE64, _TAIL = b'{"record_base64":"', b',"leaf_index":'
 
 
 def header() -> bytes:
@@ -55,7 +56,7 @@ def row(entry: ExportedEntry) -> bytes:
     """Return the JSON object of an entry, without a newline."""
     leaf_index, record, detached, key_id, signature, verdict, reason = entry
     if b"\n" not in record and (verdict in SOUND or _is_object(record)):
-        head = b"%b%b" % (_RECORD, record)
+        head = b"%b%b" % (RECORD, record)
     else:
         head = b'%b%b"' % (_RECORD_BASE64, b2a_base64(record, newline=False))
     return b'%b,"leaf_index":%d,"verdict":%b,"reason":%b,"key_id":%b,"signature":%b,"detached_data":%b}' % (
@@ -102,8 +103,8 @@ def record_of(line: bytes) -> bytes:
 
 
 def _record(head: bytes) -> bytes:
-    if head.startswith(_RECORD):
-        return head.removeprefix(_RECORD)
+    if head.startswith(RECORD):
+        return head.removeprefix(RECORD)
     if head.startswith(_RECORD_BASE64) and head.endswith(b'"'):
         return a2b_base64(head[len(_RECORD_BASE64) : -1])
     raise BadRowError("a row begins with its record")

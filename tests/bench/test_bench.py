@@ -37,6 +37,7 @@ PROMISED = {
     "export_to_copy_ratio": "≤ 4",
     "export_memory_growth": "≤ 1.2",
     "export_two_workers_ratio": "≤ 0.6",
+    "export_verify_ratio": "≤ 1.5",
     "report_time_ratio": "≤ 0.35",
     "report_memory_ratio": "≤ 0.2",
 }
