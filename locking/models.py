@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from signing.models import AppendOnlyQuerySet, Ledger
 
 LIFTED = 2**63 - 1  # in `lifted_to`: the lock has ended and holds nothing any more
+EXTENDED = 2**63 - 1  # in `extended_to`: no entry waits for a later end
 
 
 class GuardedModel(models.Model):
@@ -64,6 +65,7 @@ class LogLock(GuardedModel):
     released_at = models.DateTimeField(null=True)
     released_record = models.UUIDField(null=True)  # the system entry that says so
     lifted_to = models.BigIntegerField(default=0)  # leaf up to which its entries were freed after its end, or LIFTED
+    extended_to = models.BigIntegerField(db_default=EXTENDED)  # leaf up to which they have its later end, or EXTENDED
 
     class Meta:
         db_table = "log_locks"
@@ -86,6 +88,11 @@ class LogLock(GuardedModel):
 
     def __str__(self) -> str:
         return f"lock {self.pk}"
+
+    @property
+    def is_being_extended(self) -> bool:
+        """Tell whether entries still wait for the later end that it was given."""
+        return self.state == self.State.IN_FORCE and self.extended_to < EXTENDED
 
 
 class LockOverride(GuardedModel):

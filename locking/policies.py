@@ -130,13 +130,14 @@ def dry_run(*, ledger: str, rule: dict[str, Any], scope: dict[str, Any]) -> DryR
 
 
 def run_all() -> int:
-    """Run every policy, go on with locks that are being applied or lifted, end what is over; return locks begun."""
+    """Run every policy, go on with what is being applied, extended or lifted, end what is over; return locks begun."""
     begun = 0
     for policy in LockPolicy.objects.select_related("ledger").order_by("pk"):
         begun += run(policy)
     for number in LogLock.objects.filter(state=LogLock.State.APPLYING).order_by("pk").values_list("pk", flat=True):
         while services.advance(lock_id=number, chunks=1).state == LogLock.State.APPLYING:
             pass
+    services.refresh_all()
     over = LogLock.objects.filter(state=LogLock.State.IN_FORCE, until__lte=datetime.now(UTC))
     for number in over.order_by("pk").values_list("pk", flat=True):
         services.expire(lock_id=number)

@@ -27,7 +27,7 @@ from activity.models import ActivityLog
 from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
 from locking import notices, scopes
 from locking.errors import BadLockError, LockNotFoundError, LockRefusedError
-from locking.models import LIFTED, LockOverride, LogLock
+from locking.models import EXTENDED, LIFTED, LockOverride, LogLock
 from locking.queries import lock_facts, override_facts
 from signing.queries import ledger_named
 
@@ -127,7 +127,10 @@ def advance(*, lock_id: int, chunks: int) -> LogLock:
 
 
 def extend(*, lock_id: int, until: datetime | None, by: User, reason: str) -> LogLock:
-    """Make a retention last longer, None for good; nobody makes it shorter. Raises as `lock`, LockNotFoundError."""
+    """Make a retention last longer, None for good; nobody makes it shorter. Raises as `lock`, LockNotFoundError.
+
+    The entries of a large one follow in chunks; `is_being_extended` tells whether some still wait for a worker.
+    """
     require_right(by=by, permission=LOCK)
     require_reason(reason=reason)
     made = _of(by, lock_id)
@@ -137,10 +140,24 @@ def extend(*, lock_id: int, until: datetime | None, by: User, reason: str) -> Lo
         _call("lock_extend(%s, %s)", [lock_id, until])
         made = _lock(lock_id)
         _record("lock.extended", made, by=by.get_username(), reason=reason)
-    for first in range(0, _size(made.ledger), CHUNK):
-        with transaction.atomic():
-            _call("lock_refresh(%s, %s, %s)", [lock_id, first, CHUNK])
-    return made
+    return refresh(lock_id=lock_id, chunks=AT_ONCE)
+
+
+def refresh(*, lock_id: int, chunks: int) -> LogLock:
+    """Give up to so many chunks of an extended lock its later end and return it."""
+    for _ in range(chunks):
+        with named_refusals(), transaction.atomic():
+            refreshed = _row("lock_refresh(%s, %s)", [lock_id, CHUNK])
+        if refreshed is None or refreshed[0]:
+            break
+    return _lock(lock_id)
+
+
+def refresh_all() -> None:
+    """Go on with the extensions that a crash has cut off, or that are too large for a request."""
+    waiting = LogLock.objects.filter(state=LogLock.State.IN_FORCE, extended_to__lt=EXTENDED)
+    for number in waiting.order_by("pk").values_list("pk", flat=True):
+        refresh(lock_id=number, chunks=sys.maxsize)
 
 
 def request_release(*, lock_id: int, by: User, reason: str) -> LogLock:

@@ -10,5 +10,5 @@ from locking import policies
 
 @shared_task(name="locking.run_policies", ignore_result=True)  # type: ignore[untyped-decorator] # celery has no types
 def run_policies() -> None:
-    """Run every policy, go on with locks that are being applied or lifted, and end what is over."""
+    """Run every policy, go on with locks that are being applied, extended or lifted, and end what is over."""
     policies.run_all()

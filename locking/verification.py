@@ -7,7 +7,8 @@
 
 A lock covers the entries whose version in its scope was the newest one when it came into force, at `size` leaves, until
 the leaf at which its release was recorded. That system entries are what was signed, the ledger's own check has shown.
-Step 2 asks every entry, so it is left to verifications of the whole ledger.
+Step 2 asks every entry, so it is left to verifications of the whole ledger. While an extension is being applied, it
+demands the end that the lock had before.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class _ToldLock:
 
     leaf_index: int  # of the record of its coming into force
     facts: dict[str, Any]
+    until_before: str | None = None  # its last extension
+    release_asked_by: str | None = None
     released: int = _ENDLESS  # size of its ledger when its release was recorded
     ended: str = ""
 
@@ -129,10 +132,12 @@ class _Told:
             return
         lock = self.locks[said["lock"]]
         if what == "extended":
-            lock.facts["until"] = said["until"]
+            lock.until_before, lock.facts["until"] = lock.facts["until"], said["until"]
+        elif what == "release-requested":
+            lock.release_asked_by = step.by
         elif what == "expired":
             lock.ended = "expired"
-        elif said["release_requested_by"] != step.by:
+        elif lock.release_asked_by not in {None, step.by}:
             lock.released, lock.ended = said["at_size"], "released"
 
     def _take_override(self, what: str, step: _Step) -> None:
@@ -150,9 +155,11 @@ def verify_locks(ledger: Ledger, *, whole: bool) -> list[Finding]:
     told = _Told()
     own = {number: lock for number, lock in told.locks.items() if lock.facts.get("ledger") == ledger.name}
     findings = list(_lock_rows(ledger, own))
+    extending = {row.pk for row in LogLock.objects.filter(ledger=ledger) if row.is_being_extended}
     for number, lock in sorted(own.items()):
         if whole and not lock.ended:
-            findings += _unheld(ledger, number, lock)
+            until = lock.until_before if number in extending else lock.facts.get("until")
+            findings += _unheld(ledger, number, lock, until)
         findings += _superseded(ledger, number, lock, told)
     if ledger.name == ACTIVITY_LEDGER:
         findings += _override_rows(told)
@@ -178,6 +185,7 @@ def _steps() -> Iterator[_Step]:
 _KINDS = (
     "lock.in-force",
     "lock.extended",
+    "lock.release-requested",
     "lock.released",
     "lock.expired",
     "override.requested",
@@ -204,10 +212,10 @@ def _lock_rows(ledger: Ledger, told: dict[int, _ToldLock]) -> Iterator[Finding]:
                 yield _finding(ledger, None, f"the lock {number} is {row.state}, and no system entry says so")
 
 
-def _unheld(ledger: Ledger, number: int, lock: _ToldLock) -> Iterator[Finding]:
-    """Look for entries that the lock covers and that do not hold it (step 2)."""
-    until = lock.facts.get("until") or "9999-12-31T23:59:59.999999Z"
-    asked = _scope(ledger, lock) | {"lock": number, "kind": lock.facts.get("kind"), "until": until}
+def _unheld(ledger: Ledger, number: int, lock: _ToldLock, until: str | None) -> Iterator[Finding]:
+    """Look for entries that the lock covers and that do not hold it until then (step 2)."""
+    ends = until or "9999-12-31T23:59:59.999999Z"
+    asked = _scope(ledger, lock) | {"lock": number, "kind": lock.facts.get("kind"), "until": ends}
     with connection.cursor() as cursor:
         cursor.execute(_UNHELD, asked)
         leaves = [row[0] for row in cursor.fetchall()]

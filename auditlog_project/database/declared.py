@@ -112,7 +112,7 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "lock_start(smallint,text,jsonb,text,text,timestamptz,text,bigint)": ("app",),
     "lock_apply(bigint,integer)": ("app",),
     "lock_extend(bigint,timestamptz)": ("app",),
-    "lock_refresh(bigint,bigint,integer)": ("app",),
+    "lock_refresh(bigint,integer)": ("app",),
     "lock_request_release(bigint,text,text)": ("app",),
     "lock_release(bigint,text,uuid)": ("approver",),
     "lock_expire(bigint)": ("app",),

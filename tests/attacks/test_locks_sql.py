@@ -96,7 +96,7 @@ APPROVING: dict[str, str] = {
 IDLE = {
     "apply a lock that is in force again": f"SELECT lock_apply({lock(GOVERNANCE)}, 1000000)",
     "lift a lock that is in force": f"SELECT lock_lift({lock(GOVERNANCE)}, 1000000)",
-    "refresh a lock from nowhere": f"SELECT lock_refresh({lock(GOVERNANCE)}, -5, 1000000)",
+    "refresh a lock that was not extended": f"SELECT lock_refresh({lock(GOVERNANCE)}, 1000000)",
     "insert it again, quietly": (
         f"INSERT INTO activity_logs ({', '.join(COLUMNS)}, locked) SELECT {', '.join(COLUMNS)}, false FROM activity_logs WHERE {at(GOVERNANCE)} ON CONFLICT DO NOTHING"
     ),
