@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
 _FOR_EVER = ("id", "ledger_id", "event_id", "type", "source", "recorded_at", "locked")
 _NAMES = ", ".join(COLUMNS)
-_PLACES = ", ".join(
-    "first_leaf" if name == "leaf_index" else f"{'%b' if kind == 'bytea' else '%s'}::{kind}"
-    for name, kind in COLUMNS.items()
-)
+_SENT = [name for name in COLUMNS if name != "leaf_index"]  # which the database gives
+_PLACES = ", ".join(f"{'%b' if COLUMNS[name] == 'bytea' else '%s'}::{COLUMNS[name]}" for name in _SENT)
+_VALUES = ", ".join("first_leaf + new.place" if name == "leaf_index" else f"new.{name}" for name in COLUMNS)
 # Stands for all that log types decide about an entry.
 LOG_TYPES_DIGEST: LiteralString = (
     "(SELECT coalesce(md5(string_agg(concat_ws(' ', t.pattern, t.requires_signature, t.algorithm), ',' "
@@ -42,11 +41,6 @@ _APPEND: LiteralString = (
     "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %b::bytea, "  # noqa: S608 ours
     f"CASE WHEN %s::text = {LOG_TYPES_DIGEST} THEN %s::text[] ELSE ARRAY[''] END)"
 )
-_APPEND_AND_INSERT: LiteralString = (
-    f"WITH appended AS MATERIALIZED ({_APPEND}), "  # noqa: S608 names and places only
-    f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_PLACES} FROM appended) "
-    "SELECT first_leaf, new_size, new_frontier FROM appended"
-)
 # What differs from version to version; the app role may update nothing else.
 _VERSION = [name for name in COLUMNS if name not in _FOR_EVER]
 _SUPERSEDE = (
@@ -55,19 +49,34 @@ _SUPERSEDE = (
 )
 _COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
 _RUN = 32  # rows that are made while PostgreSQL is busy with those before
+AT_ONCE = 8  # entries that are written with their leaves in one statement
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 
 
-def append_and_insert(ledger: Ledger, draft: Draft, key_ids: list[str], log_types: str) -> Appended | None:
-    """Append the leaf of one entry and write its row, in one round trip.
+def append_and_insert(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_types: str) -> Appended | None:
+    """Append the leaves of 1 to AT_ONCE entries and write their rows, in one round trip.
 
-    `log_types` is the digest of those that the draft was made with. Returns as `signing.ledger.append`, also None if
+    `log_types` is the digest of those that the drafts were made with. Returns as `signing.ledger.append`, also None if
     they have changed.
     """
-    said = _row(ledger, draft, 0)
-    del said["leaf_index"]  # which the statement knows
-    parameters = [ledger.pk, draft.leaf_hash, log_types, key_ids, *said.values()]
-    return execute_append(_APPEND_AND_INSERT, parameters)
+    parameters: list[Any] = [ledger.pk, b"".join([draft.leaf_hash for draft in drafts]), log_types, key_ids]
+    for draft in drafts:
+        said = _row(ledger, draft, 0)
+        del said["leaf_index"]
+        parameters += said.values()
+    return execute_append(_append_and_insert(len(drafts)), parameters)
+
+
+@lru_cache(maxsize=AT_ONCE)
+def _append_and_insert(rows: int) -> LiteralString:
+    """Return the statement for so many rows; a session prepares each of them once."""
+    new: LiteralString = ", ".join(f"({place}, {_PLACES})" for place in range(rows))
+    return (
+        f"WITH appended AS MATERIALIZED ({_APPEND}), "  # noqa: S608 names and places only
+        f"stored AS (INSERT INTO public.activity_logs ({_NAMES}) SELECT {_VALUES} "
+        f"FROM appended, (VALUES {new}) new (place, {', '.join(_SENT)})) "
+        "SELECT first_leaf, new_size, new_frontier FROM appended"
+    )
 
 
 def supersede(ledger: Ledger, draft: Draft, leaf_index: int) -> None:

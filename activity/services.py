@@ -3,7 +3,8 @@
 What happens to an event: it is checked and composed into a record, hashed and, if its log type requires it, signed, all
 before the ledger is locked; then leaf and row are written in one transaction; after its commit the head is signed as a
 checkpoint, and only then the writer gets his receipt. A crash before the commit leaves nothing, a crash after it a
-whole entry that a retry with the same `event_id` finds.
+whole entry that a retry with the same `event_id` finds. Single events of several threads share transaction and
+checkpoint (decision 0009).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from activity import entries, queries
 from activity.drafts import EntryKey, decide_anew, draft, seal, without_repeats
@@ -27,6 +28,7 @@ from signing import jws
 from signing import ledger as ledgers
 from signing.algorithms import ALGORITHMS
 from signing.errors import NoActiveKeyError
+from signing.groups import GroupCommit
 from signing.models import Ledger, SigningKey
 from signing.providers import PROVIDERS
 from signing.queries import active_keys, ledger_named
@@ -74,7 +76,8 @@ def record_many(events: Sequence[Event], *, ledger: str = ACTIVITY_LEDGER) -> li
     if len(events) == 1:
         # The database confirms with the leaf that the log types are those last seen here: a round trip less.
         with suppress(UnknownLogTypeError):
-            return _store(opened, _prepare(opened, events, _ground(refresh=False)))
+            return _store_with_others(opened, _prepare(opened, events, _ground(refresh=False)))
+        return _store_with_others(opened, _prepare(opened, events, _ground()))
     return _store(opened, _prepare(opened, events, _ground()))
 
 
@@ -270,6 +273,54 @@ def _prepare(ledger: Ledger, events: Sequence[Event], ground: _Ground, *, system
     return _Prepared(drafts, slots, repeats, key_ids, ground.policies.digest)
 
 
+class _NotTogetherError(Exception):
+    """Nothing of a group is stored: one event in it cannot be, or keys or log types changed. Each is tried alone."""
+
+
+def _store_with_others(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
+    """Store one event as `_store` does, in one transaction and under one checkpoint with those of other threads.
+
+    Whoever finds nobody storing goes at once. Inside a caller's transaction the event is stored in that, alone.
+    """
+    if connection.in_atomic_block:
+        return _store(ledger, prepared)
+    place = (str(connection.settings_dict["NAME"]), ledger.pk)
+    if place not in _groups:
+        group = GroupCommit(partial(_store_group, ledger), is_one_items_fault=_is_not_together, most=entries.AT_ONCE)
+        _groups.setdefault(place, group)
+    receipts, mine = _groups[place].add(prepared)
+    return [receipts[mine]]
+
+
+_groups: dict[tuple[str, int], GroupCommit[_Prepared, list[Receipt]]] = {}  # by database and ledger
+
+
+def _is_not_together(error: Exception) -> bool:
+    return isinstance(error, _NotTogetherError)
+
+
+def _store_group(ledger: Ledger, group: Sequence[_Prepared]) -> list[Receipt]:
+    """Store events of several threads and return a receipt each. Raises _NotTogetherError."""
+    if len(group) == 1:
+        return _store(ledger, group[0])
+    drafts = [one.drafts[0] for one in group]
+    key_ids = sorted({key_id for one in group for key_id in one.key_ids})
+    log_types = {one.log_types for one in group}
+    if len(log_types) > 1:
+        raise _NotTogetherError
+    try:
+        appended = entries.append_and_insert(ledger, drafts, key_ids, log_types.pop())
+    except (IntegrityError, DataError) as error:
+        raise _NotTogetherError from error
+    if appended is None:
+        raise _NotTogetherError
+    checkpoint = _sign_checkpoint(ledger, appended.frontier)
+    return [
+        Receipt(one.id_text, ledger.name, leaf_index, one.leaf_hash, checkpoint)
+        for leaf_index, one in enumerate(drafts, start=appended.first_leaf)
+    ]
+
+
 def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
     """Store what is new, sign the checkpoint, and return the receipts of all."""
     drafts, slots, repeats, key_ids, log_types = prepared
@@ -277,9 +328,9 @@ def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
     frontier = written = None
     while waiting := [index for index in slots if index not in receipts]:
         try:
-            # Leaf and row of one entry are one statement, which is a transaction by itself: two round trips less.
-            alone = len(waiting) == 1 and not connection.in_atomic_block
-            with nullcontext() if alone else transaction.atomic():
+            # Leaves and rows of few entries are one statement, which is a transaction by itself: two round trips less.
+            by_itself = len(waiting) <= entries.AT_ONCE and not connection.in_atomic_block
+            with nullcontext() if by_itself else transaction.atomic():
                 first_leaf, frontier = _write(ledger, [drafts[index] for index in waiting], key_ids, log_types)
         except IntegrityError as error:
             known = _first_receipts(ledger, drafts, waiting) if _is_known_event_id(error) else {}
@@ -297,7 +348,7 @@ def _store(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
 
 
 def _write(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_types: str) -> tuple[int, Frontier]:
-    """Append the drafts' leaves and store their rows, in the caller's transaction if there are several."""
+    """Append the drafts' leaves and store their rows, in the caller's transaction if there are many."""
     for _ in range(_SIGNING_ATTEMPTS):
         appended = _append(ledger, drafts, key_ids, log_types)
         if appended is not None:
@@ -310,15 +361,15 @@ def _write(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_type
         log_types = ground.policies.digest
     else:
         raise NoActiveKeyError("keys or log types changed again and again while events were signed; try again")
-    if len(drafts) > 1:
+    if len(drafts) > entries.AT_ONCE:
         entries.copy(ledger, drafts, appended.first_leaf)
     return appended.first_leaf, appended.frontier
 
 
 def _append(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_types: str) -> Appended | None:
-    """Append the leaves; a single entry's row goes with its leaf."""
-    if len(drafts) == 1:
-        return entries.append_and_insert(ledger, drafts[0], key_ids, log_types)
+    """Append the leaves; the rows of few entries go with them."""
+    if len(drafts) <= entries.AT_ONCE:
+        return entries.append_and_insert(ledger, drafts, key_ids, log_types)
     return ledgers.append(ledger, [one.leaf_hash for one in drafts], key_ids=key_ids)
 
 

@@ -1,6 +1,6 @@
 """Recording accesses: the only writer of meta logs. When `record` returns, the record is committed.
 
-Threads of a process share one append (groups.py), so that readers do not queue behind one another's commits. The head
+Threads of a process share one append (GroupCommit), so that readers do not queue behind one another's commits. The head
 is signed as checkpoint after each batch, unless the next batch waits already: its writer signs for both.
 """
 
@@ -17,9 +17,9 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, tran
 
 from metaaudit import store
 from metaaudit.errors import NotRecordedError
-from metaaudit.groups import GroupCommit
 from metaaudit.record import draft
 from signing.errors import SigningError
+from signing.groups import GroupCommit
 from signing.ledger import sign_checkpoint
 from signing.models import Ledger
 from signing.queries import ledger_named
@@ -73,7 +73,7 @@ def _write(drafts: Sequence[Draft]) -> Appended:
     return store.append(ledger_named(META_LEDGER), drafts)
 
 
-def _sign_batch(appended: Appended, is_awaited: bool) -> None:  # noqa: FBT001 as groups.py calls it
+def _sign_batch(appended: Appended, is_awaited: bool) -> None:  # noqa: FBT001 as GroupCommit calls it
     """Sign where the ledger stands, one thread at a time: whoever signs takes what came meanwhile along."""
     global _due  # noqa: PLW0603 one for the process
     with _DUE_LOCK:
@@ -123,4 +123,4 @@ def _is_one_records_fault(error: Exception) -> bool:
 _DUE_LOCK, _SIGNING = Lock(), Lock()
 _due: Frontier | None = None  # the newest head of `meta` that no thread of this process has signed yet
 _signed_at = 0.0
-_COMMIT: GroupCommit[Draft, Appended] = GroupCommit(_write, _sign_batch, _is_one_records_fault)
+_COMMIT: GroupCommit[Draft, Appended] = GroupCommit(_write, after=_sign_batch, is_one_items_fault=_is_one_records_fault)

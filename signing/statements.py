@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 def execute(statement: LiteralString, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return the rows of a statement, none if it gives none. Raises Django's database errors."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    database: Any = connections[DEFAULT_DB_ALIAS]  # once: `connection` would look for it at every word
+    database.close_if_health_check_failed()
+    database.ensure_connection()
+    with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:
         cursor.execute(statement, parameters, prepare=True)
-        return cursor.fetchall() if cursor.description else []
+        return [] if cursor.rownumber is None else cursor.fetchall()
 
 
 @contextmanager

@@ -6,18 +6,23 @@ from threading import Barrier, Event
 
 import pytest
 
-from metaaudit.groups import MAX_BATCH, GroupCommit
+from signing.groups import MAX_BATCH, GroupCommit
 
 
 class Log:
     """What was written, batch by batch; `refused` items fail, alone or with their batch."""
 
-    def __init__(self, refused: Sequence[int] = (), gate: Event | None = None) -> None:
+    def __init__(self, refused: Sequence[int] = (), gate: Event | None = None, most: int = MAX_BATCH) -> None:
         self.batches: list[list[int]] = []
         self.after: list[tuple[int, bool]] = []
         self.refused = set(refused)
         self.gate = gate
-        self.commit = GroupCommit(self.write, lambda said, awaited: self.after.append((said, awaited)), self.is_fault)
+        self.commit = GroupCommit(
+            self.write,
+            after=lambda said, awaited: self.after.append((said, awaited)),
+            is_one_items_fault=self.is_fault,
+            most=most,
+        )
 
     def write(self, items: Sequence[int]) -> int:
         if self.gate is not None:
