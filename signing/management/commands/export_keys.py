@@ -39,7 +39,7 @@ examples:
   ./auditlog export_keys import ada ada.p12 --reason "smart card office"
   ./auditlog export_keys revoke export-es256-… --reason "left the company"
 
-docs/keys.md explains it all.
+docs/export-keys.md explains it all.
 """
 
 
