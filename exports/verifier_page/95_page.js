@@ -42,14 +42,28 @@ async function readPins() {
   return pins;
 }
 
-/** Show how far it is. A large file is read about three times: hashes, rows, and what the rows say. */
+// What takes a few minutes here. Memory would do for more, and patience would not.
+const MOST_BYTES = 1e9;
+const megabytes = (bytes) => grouped(Math.ceil(bytes / 1e6));
+
+function requireFew(files) {
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  if (size > MOST_BYTES) {
+    throw new Refusal(
+      `${megabytes(size)} MB are more than the ${megabytes(MOST_BYTES)} MB that this page takes at once. ` +
+        "Use auditlog-verify.pyz: it checks any size.",
+    );
+  }
+}
+
+/** Show how far it is. A large file is read at most three times: hashes, rows, and what the rows say. */
 function progressOf(files) {
   const total = files.reduce((sum, file) => sum + file.size, 0) * 3 || 1;
   let read = 0;
   return (bytes) => {
     read += bytes;
     byId("progress").value = Math.min(read / total, 0.99);
-    byId("status").textContent = `Checking: ${grouped(Math.round(read / 1e6))} MB read`;
+    byId("status").textContent = `Checking: ${megabytes(read)} MB read, of at most ${megabytes(total)}`;
   };
 }
 
@@ -65,6 +79,7 @@ async function check(files) {
   byId("working").hidden = false;
   results.setAttribute("aria-busy", "true");
   try {
+    requireFew(files);
     const pins = await readPins();
     const given = files.map((file) => ({ blob: file, name: file.name }));
     const reports = await checkFiles(given, pins, progressOf(files));

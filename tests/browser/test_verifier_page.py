@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from signing import certificates
 from signing.authorities import time_stamp
 from tests.browser.conftest import DESKTOP, PHONE, accessible
 from tests.exports import altered
+from tests.exports.exported import entry
 from tests.exports.exporting import Export, ada, checkpoint_key, members, packed
 from tests.exports.sample import CONTAINER, SAMPLE
 from tests.signing.local_tsa import local_tsa
@@ -201,6 +203,41 @@ def test_the_sample_export_is_right_as_far_as_the_page_goes(offline: Offline) ->
     left = {row[0]: row[1] for row in report["checks"] if row[1] not in ("ok", "note")}
     left.pop("certificate", None)  # once it has ended, only the time stamp says that it had not then
     assert (report["exit"], left) == (2, {"time stamp": "not checked", "PDF": "not checked"})
+
+
+def test_a_large_export_shows_how_far_it_is(offline: Offline) -> None:
+    many = tuple(entry(number, signed=False, data={"note": "x" * 4000}) for number in range(800))
+    export = Export(
+        ledger=many, chosen=tuple(range(800)), complete_range=(0, 800), formats=("entries.ndjson",)
+    ).container()
+    offline.trust()
+    offline.window.evaluate(
+        """() => {
+            globalThis.steps = [];
+            new MutationObserver(() => steps.push([
+                document.getElementById("status").textContent, document.getElementById("progress").value,
+            ])).observe(document.getElementById("status"), { childList: true });
+        }"""
+    )
+    (report,) = offline.check([("export.asice", export)])
+    assert report["exit"] == 0
+    steps = offline.window.evaluate("steps")
+    assert len({text for text, _ in steps}) > 3, "the page is drawn while it works"
+    assert [part for _, part in steps] == sorted(part for _, part in steps)
+    most = f"{-(-len(export) * 3 // 1_000_000)}"
+    assert all(re.fullmatch(rf"Checking: \d+ MB read, of at most {most}", text) for text, _ in steps), steps[0]
+
+
+def test_what_is_too_large_for_the_page_is_said_at_once(offline: Offline, tmp_path: Path) -> None:
+    file = tmp_path / "huge.asice"
+    with file.open("wb") as sparse:
+        sparse.truncate(2_000_000_000)
+    offline.window.get_by_label("The export").set_input_files(file)
+    problem = offline.window.get_by_role("alert")
+    problem.wait_for()
+    said = "Not checked: 2,000 MB are more than the 1,000 MB that this page takes at once. Use auditlog-verify.pyz"
+    assert problem.inner_text().startswith(said)
+    assert offline.window.locator("section.report").count() == 0
 
 
 @pytest.mark.parametrize(
