@@ -1,8 +1,9 @@
-r"""Work for processes of their own: `python -m tests.bench.children ingest EVENTS | verify [endless]`.
+r"""Work for processes of their own: `python -m tests.bench.children ingest EVENTS | verify [endless] | lock NUMBER`.
 
-    {"done": 1000, "resident_bytes": 81920000}\n      on standard output, after every batch or chunk
+    {"done": 1000, "resident_bytes": 81920000, "session_bytes": 9000000}\n      on standard output, after every step
 
-The environment says which database (Database.environment).
+The memory is that of the process, and that of its session in PostgreSQL without what all sessions share. The
+environment says which database (Database.environment).
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ import django
 django.setup()
 
 # Only now: these read the settings.
+from django.db import connection  # noqa: E402
+
 from activity.services import record_many  # noqa: E402
+from locking import services  # noqa: E402
+from locking.models import LogLock  # noqa: E402
 from tests.bench import events  # noqa: E402
 from tests.bench.verifications import verify  # noqa: E402
 
@@ -31,9 +36,21 @@ _BATCH = 1_000
 
 def main(task: str, *options: str) -> None:
     """Do one task to its end, or until the parent closes the pipe."""
-    steps = _ingest(int(options[0])) if task == "ingest" else _verify(endless="endless" in options)
-    for done in steps:
-        print(json.dumps({"done": done, "resident_bytes": _resident_bytes()}), flush=True)  # noqa: T201 for the parent
+    for done in _steps(task, *options):
+        told = {"done": done, "resident_bytes": _resident_bytes(), "session_bytes": _session_bytes()}
+        print(json.dumps(told), flush=True)  # noqa: T201 for the parent
+
+
+def _steps(task: str, *options: str) -> Iterator[int]:
+    if task == "ingest":
+        return _ingest(int(options[0]))
+    return _lock(int(options[0])) if task == "lock" else _verify(endless="endless" in options)
+
+
+def _lock(number: int) -> Iterator[int]:
+    while (made := services.advance(lock_id=number, chunks=1)).state == LogLock.State.APPLYING:
+        yield made.next_leaf
+    yield made.next_leaf
 
 
 def _ingest(number: int) -> Iterator[int]:
@@ -53,6 +70,13 @@ def _resident_bytes() -> int:
     """Return what the process holds in memory now (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _session_bytes() -> int:
+    """Return what the server process of this process's session holds for itself now (Linux, server on this machine)."""
+    status = Path(f"/proc/{connection.connection.info.backend_pid}/status").read_text().splitlines()
+    (own,) = (line.split()[1] for line in status if line.startswith("RssAnon"))
+    return int(own) * 1024
 
 
 if __name__ == "__main__":

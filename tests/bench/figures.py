@@ -64,6 +64,7 @@ class Scale:
     listed_entries: int
     exported_events: int
     report_entries: int
+    locked_entries: int
 
 
 FULL = Scale(
@@ -80,6 +81,7 @@ FULL = Scale(
     listed_entries=10_000_000,
     exported_events=1_000_000,
     report_entries=10_000,
+    locked_entries=1_000_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -95,6 +97,7 @@ QUICK = Scale(
     listed_entries=1_000_000,
     exported_events=100_000,
     report_entries=1_000,
+    locked_entries=50_000,
 )
 
 

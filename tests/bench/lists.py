@@ -1,9 +1,8 @@
 """What a list of 100 costs as the table grows: at 100,000 and at 10,000,000 generated entries in one ledger.
 
-The two lie in databases of their own and are asked in turns. The entries are made by PostgreSQL itself, as any writer
-makes them: leaves through ledger_append, rows under every guard and into every index. Their records are 400 bytes of
-no meaning, so nothing here looks at verdicts; what is timed is `search.find`, which every list is made of, for each
-filter, on its first page and on one in the middle.
+The two lie in databases of their own and are asked in turns. Nothing here looks at verdicts, for generated records mean
+nothing (generated.py); what is timed is `search.find`, which every list is made of, for each filter, on its first page
+and on one in the middle.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from uuid import UUID
 from activity import search
 from activity.search import Place, Search
 from signing.queries import ledger_named
-from signing.services import open_ledger
-from tests.bench import clocks
+from tests.bench import clocks, generated
 from tests.bench.figures import Figure, Measurement, Scale, at_most, median_ratio
 
 if TYPE_CHECKING:
@@ -26,26 +24,8 @@ if TYPE_CHECKING:
     from tests.clusters import Database
 
 _SMALL = 100_000  # entries
-_BATCH = 50_000
 _ROUNDS = 25
 _NAME = "bench-lists"
-_APPEND = """
-SELECT ledger_append(%(ledger)s::smallint,
-    (SELECT string_agg(sha256('\\x00' || convert_to(rpad(i::text, 400, '.'), 'UTF8')), ''::bytea ORDER BY i)
-     FROM generate_series(%(first)s::integer, %(end)s::integer - 1) i), '{}')
-"""
-_INSERT = """
-INSERT INTO activity_logs (id, ledger_id, leaf_index, record, event_digest, event_id, type, actor, action, target,
-                           outcome, severity, source, ip, occurred_at, recorded_at, revision, locked)
-SELECT (lpad(to_hex(1790000000000 + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid, %(ledger)s,
-    i, convert_to(rpad(i::text, 400, '.'), 'UTF8'), sha256(i::text::bytea), 'e-' || i, 'kind.' || i %% 50,
-    'actor-' || i * 7 %% 1000, 'action-' || i %% 20, 'target-' || i::bigint * 11 %% 500,
-    CASE WHEN i %% 400 = 0 THEN 'denied' ELSE 'success' END,
-    CASE WHEN i %% 400 = 7 THEN 'critical' ELSE 'info' END,
-    'source-' || i %% 10, '10.0.0.0'::inet + i %% 250,
-    '2026-01-01Z'::timestamptz + i * interval '1 second', '2026-01-01Z'::timestamptz + i * interval '1 second', 1, false
-FROM generate_series(%(first)s::integer, %(end)s::integer - 1) i
-"""
 # Each fills its pages at either size, but for the two that find one entry.
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -70,7 +50,7 @@ def measure(database: Database, scale: Scale) -> dict[str, float]:
         sizes = {small: _SMALL, database: scale.listed_entries}
         for one, size in sizes.items():
             with one.as_django_databases():
-                _fill(one, size)
+                generated.fill(one, _NAME, size)
         taken: dict[Database, dict[str, list[float]]] = {one: {} for one in sizes}
         for _ in range(_ROUNDS):
             for one, size in sizes.items():
@@ -102,18 +82,6 @@ MEASUREMENT = Measurement(
     measure,
     full_only=True,
 )
-
-
-def _fill(database: Database, size: int) -> None:
-    ledger = open_ledger(name=_NAME, by="bench", reason="bench")
-    app = database.app(autocommit=False)
-    for first in range(0, size, _BATCH):
-        place = {"ledger": ledger.pk, "first": first, "end": min(first + _BATCH, size)}
-        app.execute(_APPEND, place)
-        app.execute(_INSERT, place)
-        app.commit()
-    database.superuser().execute("VACUUM ANALYZE activity_logs")
-    database.superuser().execute("CHECKPOINT")  # else the first reader pays for the last writer
 
 
 def _times(size: int) -> dict[str, float]:

@@ -32,7 +32,7 @@ def measure_contention(database: Database, scale: Scale) -> dict[str, float]:
     alone, beside = [], []
     for _ in range(scale.rounds):
         alone.append(_rate(scale.contended_seconds))
-        with _child(database, "verify", "endless") as verifier:
+        with child(database, "verify", "endless") as verifier:
             next(verifier)  # it has begun to read
             beside.append(_rate(scale.contended_seconds))
     return {"record_during_verify_ratio": median_ratio(beside, alone)}
@@ -43,7 +43,7 @@ def measure_memory(database: Database, scale: Scale) -> dict[str, float]:
     require_signatures(required=True)
     values: dict[str, float] = {}
     for task, options in (("ingest", (str(scale.memory_events),)), ("verify", ())):
-        with _child(database, task, *options) as steps:
+        with child(database, task, *options) as steps:
             told = list(steps)
         early = next(step for step in told if step["done"] >= scale.memory_events // 10)
         values[f"{task}_peak_memory_mb"] = max(step["resident_bytes"] for step in told) / 1e6
@@ -71,23 +71,23 @@ MEMORY = Measurement(
 
 
 @contextmanager
-def _child(database: Database, *arguments: str) -> Iterator[Iterator[dict[str, Any]]]:
+def child(database: Database, *arguments: str) -> Iterator[Iterator[dict[str, Any]]]:
     """Give the steps that a child tells, and end the child."""
     command = [sys.executable, "-m", "tests.bench.children", *arguments]
     with subprocess.Popen(
         command, cwd=_PROJECT, env=database.environment(), stdout=subprocess.PIPE, text=True
-    ) as child:
+    ) as process:
         try:
-            yield _steps(child)
+            yield _steps(process)
         finally:
-            child.terminate()
+            process.terminate()
 
 
-def _steps(child: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+def _steps(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """Give what the child tells. Raises CalledProcessError if it comes to its end by failing."""
-    yield from map(json.loads, child.stdout or ())
-    if code := child.wait():
-        raise subprocess.CalledProcessError(code, child.args)
+    yield from map(json.loads, process.stdout or ())
+    if code := process.wait():
+        raise subprocess.CalledProcessError(code, process.args)
 
 
 def _rate(seconds: float) -> float:

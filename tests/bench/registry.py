@@ -6,6 +6,7 @@ from tests.bench import (
     exporting,
     ledgers,
     lists,
+    locks,
     pages,
     processes,
     reports,
@@ -27,4 +28,6 @@ MEASUREMENTS = (
     lists.MEASUREMENT,
     exporting.MEASUREMENT,
     reports.MEASUREMENT,
+    locks.LOCKING,
+    locks.AMENDING,
 )

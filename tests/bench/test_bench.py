@@ -40,6 +40,10 @@ PROMISED = {
     "export_verify_ratio": "≤ 1.5",
     "report_time_ratio": "≤ 0.35",
     "report_memory_ratio": "≤ 0.2",
+    "lock_filter_ratio": "≤ 2",
+    "lock_memory_growth": "≤ 1.1",
+    "record_p95_during_lock_ratio": "≤ 2",
+    "amend_guard_ratio": "≤ 1.2",
 }
 
 
