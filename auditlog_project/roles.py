@@ -6,7 +6,7 @@
     compliance officer   reads, exports, amends, removes and locks; decides which ledgers somebody may see
     approver             releases locks, decides and reviews overrides, sets lock policies; asks for nothing himself
     security admin       keys, log types, API keys, users; reads no entry
-    auditor of auditors  reads every meta log: who looked at what; everybody else sees his own trace alone
+    auditor of auditors  reads and exports every meta log: who looked at what; everybody else sees his own trace alone
 
 A role is one half of a right: the other is the ledger that is granted to somebody (activity/access.py).
 Nobody gets both halves from one role: the security admin gives roles, the compliance officer grants ledgers.
@@ -89,7 +89,7 @@ ROLES: dict[str, frozenset[str]] = {
     | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
     APPROVER: _READS | _SEES_LOCKS | _APPROVES,
     SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
-    AUDITOR_OF_AUDITORS: frozenset({"metaaudit.view_metalog"}),
+    AUDITOR_OF_AUDITORS: _EXPORTS | {"metaaudit.view_metalog"},
 }
 
 

@@ -26,7 +26,7 @@ from django.conf import settings
 from activity.record import timestamp
 from exports import SOFTWARE, files, names, proofs, render_ndjson, spans, verify_md
 from exports.container import Member, Sums, write_container
-from exports.making import PROOF, RENDERERS, SPANS, proof_head, row_formats
+from exports.making import PROOF, SPANS, proof_head, renderers_of
 from exports.manifest import Claim, File, Manifest
 from exports.models import Export
 from exports.pades import sign_pdf
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
+    from types import ModuleType
 
     from exports.models import ExportPart
     from exports.rows import ExportedEntry
@@ -68,7 +69,7 @@ def assemble(
     time_stamp: TimeStamper | None = None,
 ) -> Assembled:
     """Write the container of an export, whose parts are all made, into a directory."""
-    sources = {name: _Source(parts, name) for name in row_formats(export)}
+    sources = {name: _Source(parts, name, writer) for name, writer in renderers_of(export).items()}
     _in_parallel([source.add_up for source in sources.values()])  # 1
     digest = sources[Export.Format.NDJSON].records.hexdigest()
     claim = _claim(export, parts, signer, digest=digest, at=at)
@@ -95,8 +96,8 @@ def assemble(
 class _Source:
     """The rows of one format, out of all parts. `records` hashes those of NDJSON: the dataset digest."""
 
-    def __init__(self, parts: Sequence[ExportPart], name: str) -> None:
-        self.renderer = RENDERERS[name]
+    def __init__(self, parts: Sequence[ExportPart], name: str, renderer: ModuleType) -> None:
+        self.renderer = renderer
         self.records = sha256()
         self._sums = Sums()
         self._names = [part.files[name] for part in parts]

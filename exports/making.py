@@ -18,13 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
-from django.http import QueryDict
-
-from activity.extraction import CHUNK, Extraction
-from activity.filters import search_of
-from exports import files, proofs, render_csv, render_json, render_ndjson, spans
+from activity.extraction import CHUNK
+from exports import files, proofs, render_ndjson, spans
 from exports.models import Export
-from exports.rows import ExportedEntry
+from exports.sources import source_of
 from signing import checkpoint
 from signing.merkle import leaf_hash
 from signing.queries import node_reader
@@ -33,17 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-    from activity.extraction import Extracted
     from exports.models import ExportPart
+    from exports.rows import ExportedEntry
+    from exports.sources import Reader
     from signing.merkle import NodeReader
 
 PART_LEAVES = 16 * CHUNK
 PROOF, SPANS = "proof", "spans"
-RENDERERS: dict[str, ModuleType] = {
-    Export.Format.NDJSON: render_ndjson,
-    Export.Format.CSV: render_csv,
-    Export.Format.JSON: render_json,
-}
 _BATCH = 1_024  # entries that are rendered at once
 
 
@@ -58,16 +51,16 @@ class Made:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def row_formats(export: Export) -> list[str]:
-    """Return the formats that are made row by row, the one that is always made first."""
-    return [name for name in RENDERERS if name == Export.Format.NDJSON or name in export.formats]
+def renderers_of(export: Export) -> dict[str, ModuleType]:
+    """Return what writes the formats that are made row by row; one of them is always made."""
+    known = source_of(export.ledger).renderers
+    return {name: known[name] for name in known if name == Export.Format.NDJSON or name in export.formats}
 
 
-def extraction_of(export: Export) -> Extraction:
+def reader_of(export: Export) -> Reader:
     """Return what reads the entries of an export."""
-    query = QueryDict(mutable=True)
-    query.update({**export.filters, "ledger": export.ledger.name})
-    return Extraction(search_of(query, {export.ledger.name}), checkpoint.parse(export.checkpoint).checkpoint)
+    ask = source_of(export.ledger).asked(export.ledger, export.filters)
+    return ask(checkpoint.parse(export.checkpoint).checkpoint)
 
 
 def proof_head(export: Export) -> proofs.Head:
@@ -78,15 +71,14 @@ def proof_head(export: Export) -> proofs.Head:
 def make_part(export: Export, part: ExportPart) -> Made:
     """Make and store the files of a part; a half-made one of a worker that died is replaced."""
     made = Made()
-    extraction = extraction_of(export)
     step = CHUNK if part.end_leaf - part.first_leaf <= PART_LEAVES else part.end_leaf - part.first_leaf
-    found = extraction.read(part.first_leaf, part.end_leaf, export.complete_range, step=step)
-    node_at = node_reader(export.ledger)
+    found = reader_of(export).read(part.first_leaf, part.end_leaf, export.complete_range, step=step)
+    renderers, node_at = renderers_of(export), node_reader(export.ledger)
     with TemporaryDirectory(prefix="auditlog-export-") as directory:
-        paths = {name: Path(directory) / name for name in (*row_formats(export), SPANS, PROOF)}
+        paths = {name: Path(directory) / name for name in (*renderers, SPANS, PROOF)}
         with ExitStack() as stack:
             written = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
-            exported = _rendered(found, written, made, node_at)
+            exported = _rendered(found, renderers, written, made, node_at)
             lines = proofs.part(
                 exported, head=proof_head(export), begin=part.first_leaf, end=part.end_leaf, node_at=node_at
             )
@@ -97,12 +89,15 @@ def make_part(export: Export, part: ExportPart) -> Made:
 
 
 def _rendered(
-    found: Iterator[Extracted], written: Mapping[str, IO[bytes]], made: Made, node_at: NodeReader
+    found: Iterator[ExportedEntry],
+    renderers: Mapping[str, ModuleType],
+    written: Mapping[str, IO[bytes]],
+    made: Made,
+    node_at: NodeReader,
 ) -> Iterator[tuple[int, bool]]:
     """Write the rows of all entries, and yield for the proof which leaves they are and whether they fit."""
-    others = {name: RENDERERS[name] for name in written if name in RENDERERS and name != Export.Format.NDJSON}
-    while batch := list(islice(found, _BATCH)):
-        entries = [_exported(one) for one in batch]
+    others = {name: renderer for name, renderer in renderers.items() if name != Export.Format.NDJSON}
+    while entries := list(islice(found, _BATCH)):
         lines = [render_ndjson.row(entry) for entry in entries]
         written[Export.Format.NDJSON].write(b"\n".join([*lines, b""]))
         written[SPANS].write(spans.of(lines, entries))
@@ -117,10 +112,3 @@ def _rendered(
         for entry in entries:
             fits = entry.verdict in render_ndjson.SOUND or leaf_hash(entry.record) == node_at(0, entry.leaf_index)
             yield entry.leaf_index, fits
-
-
-def _exported(one: Extracted) -> ExportedEntry:
-    row = one.row
-    return ExportedEntry(
-        row.leaf_index, row.record, row.detached_data, row.key_id, row.signature, one.verdict, one.reason
-    )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Q, QuerySet
 
-from activity import access
 from exports.models import Export
+from exports.sources import exportable
 from signing import certificates
 from signing.errors import ExportKeyError
 from signing.queries import export_signer
@@ -46,7 +46,7 @@ def visible(*, to: User | AnonymousUser) -> QuerySet[Export]:
     """Return the exports that somebody may see: his own, and with the right to, all those of ledgers he may read."""
     own = Q(ordered_by_id=to.pk)
     if to.has_perm(VIEW_PERMISSION):
-        own |= Q(ledger__name__in=access.of_user(to).readable)
+        own |= Q(ledger__name__in=exportable(to))
     return Export.objects.select_related("ledger").filter(own)
 
 

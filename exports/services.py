@@ -18,12 +18,8 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, connection, transaction
 from django.db.models import Sum
-from django.http import QueryDict
 from uuid_utils.compat import uuid7
 
-from activity import access
-from activity.extraction import Extraction
-from activity.filters import search_of
 from activity.ground import present_ground
 from activity.services import SYSTEM_SOURCE, record_step
 from exports import files
@@ -32,14 +28,15 @@ from exports.downloads import Download, open_download
 from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
 from exports.making import PART_LEAVES, make_part
 from exports.models import Export, ExportPart
+from exports.sources import ledger_for, source_of
 from signing import statements
 from signing.authorities import time_stamp
-from signing.errors import BadCheckpointError, BadTimeStampError, LedgerNotFoundError, SigningError
+from signing.errors import BadCheckpointError, BadTimeStampError, SigningError
 from signing.ledger import sign_checkpoint
-from signing.queries import export_signer, ledger_named
+from signing.queries import export_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from django.contrib.auth.models import User
@@ -73,26 +70,28 @@ def order(
     Raises PermissionDenied, BadOrderError, QuotaError, ExportKeyError, BadQueryError, LedgerNotFoundError,
     ExportRefusedError if the ledger itself cannot be believed.
     """
-    _require_right(by, ledger)
-    _require_sense(formats, purpose, case)
+    _require_right(by)
+    of = ledger_for(by, ledger)
+    source = source_of(of)
+    _require_sense(formats, source.formats, purpose, case)
     export_signer(by.get_username())
     filters = {name: text for name, text in filters.items() if name not in _NO_FILTERS}
-    search = search_of(_query(filters, ledger), {ledger})
-    note = sign_checkpoint(ledger_named(ledger))
+    ask = source.asked(of, filters)
+    note = sign_checkpoint(of)
     try:
-        head = present_ground().checked(search.ledgers[0], note)
+        head = present_ground().checked(of, note)
     except BadCheckpointError as error:
         raise ExportRefusedError(f"the ledger's own checkpoint cannot be believed: {error}") from error
-    extraction = Extraction(search, head)
-    few = extraction.few(FEW)
-    span = few or extraction.span()
+    reader = ask(head)
+    few = reader.few(FEW)
+    span = few or reader.span()
     with transaction.atomic():
         _require_quota(by)
         export = Export(
             id=uuid7(),
             ordered_by=by.get_username(),
             ordered_by_id=by.pk,
-            ledger=search.ledgers[0],
+            ledger=of,
             filters=filters,
             formats=[name for name in Export.Format.values if name in formats],
             purpose=purpose.strip(),
@@ -163,18 +162,14 @@ def download(*, export: Export, by: User, name: str = "") -> Download:
     return taken
 
 
-def _require_right(by: User, ledger: str) -> None:
+def _require_right(by: User) -> None:
     if not by.has_perm(ORDER_PERMISSION):
         raise PermissionDenied("exports are ordered by those whose role lets them: compliance officers and auditors")
-    if ledger not in access.of_user(by).readable:
-        # The same answer whether there is such a ledger or not.
-        raise LedgerNotFoundError(f"there is no ledger {ledger!r} that you may read")
 
 
-def _require_sense(formats: Collection[str], purpose: str, case: str) -> None:
-    unknown = sorted(set(formats) - set(Export.Format.values))
-    if unknown or not formats:
-        raise BadOrderError(f"formats are one or more of {', '.join(Export.Format.values)}")
+def _require_sense(formats: Collection[str], known: Sequence[str], purpose: str, case: str) -> None:
+    if not formats or not set(formats) <= set(known):
+        raise BadOrderError(f"formats are one or more of {', '.join(known)}")
     if not purpose.strip():
         raise BadOrderError("an export needs a purpose: it stands on its first page")
     if len(purpose) > MAX_PURPOSE or len(case) > MAX_CASE or "\0" in purpose + case:
@@ -193,12 +188,6 @@ def _require_quota(by: User) -> None:
     if kept >= settings.AUDITLOG_EXPORT_QUOTA_BYTES:
         quota = f"{settings.AUDITLOG_EXPORT_QUOTA_BYTES:,}"
         raise QuotaError(f"your exports take {kept:,} bytes, and {quota} are yours: they go as they expire")
-
-
-def _query(filters: Mapping[str, str], ledger: str) -> QueryDict:
-    query = QueryDict(mutable=True)
-    query.update({**filters, "ledger": ledger})
-    return query
 
 
 def _parts(export: Export, span: Span, *, whole: bool) -> Iterator[ExportPart]:

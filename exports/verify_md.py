@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from exports import names, render_csv, render_ndjson
+from exports import names, render_accesses_csv, render_csv, render_ndjson
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "text/markdown"
 _MAX_SHOWN = 200
+_TABLES = (render_csv.NAME, render_accesses_csv.NAME)
 
 
 def render(claim: Claim, file_name: str, files: Collection[str], root_sha256: str) -> bytes:
@@ -32,8 +33,7 @@ def render(claim: Claim, file_name: str, files: Collection[str], root_sha256: st
         parts.append(_TIME_STAMP.replace("SIGNED_AT", _seconds(claim)))
     if render_ndjson.NAME in files:
         parts.append(_DATASET.replace("DIGEST", claim.dataset_digest))
-    if render_csv.NAME in files:
-        parts.append(_CSV)
+    parts += [_CSV.replace("TABLE", table) for table in _TABLES if table in files]
     if names.REPORT in files:
         parts.append(_REPORT)
     return "\n".join([*parts, _words(claim)]).encode()
@@ -118,7 +118,7 @@ that are no JSON, which only tampering makes, stand in `record_base64` and are t
 """
 _CSV = r"""## The CSV
 
-`entries.csv` has the same entries. A cell that begins with an apostrophe is escaped, so that no spreadsheet takes it
+`TABLE` has the same entries. A cell that begins with an apostrophe is escaped, so that no spreadsheet takes it
 for a formula: drop the apostrophe and read `\\` as a backslash and `\uXXXX` as a character.
 """
 _REPORT = """## The report

@@ -10,9 +10,12 @@ class MetaauditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Let `verify` know how ledgers of meta logs are read."""
+        """Let `verify` and exports know how ledgers of meta logs are read."""
         from activity.verification import CHECKS  # noqa: PLC0415 -- it needs the loaded models
+        from exports.sources import SOURCES  # noqa: PLC0415 -- the same
+        from metaaudit.extraction import SOURCE  # noqa: PLC0415 -- the same
         from metaaudit.verification import MetaLedgerCheck  # noqa: PLC0415 -- the same
         from signing.models import Ledger  # noqa: PLC0415 -- the same
 
         CHECKS[Ledger.Kind.META] = MetaLedgerCheck
+        SOURCES[Ledger.Kind.META] = SOURCE

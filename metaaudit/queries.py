@@ -52,7 +52,7 @@ def find(wanted: Wanted) -> Page:
     """Return the page after `wanted.after`. Raises Django's OperationalError if it takes too long."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = %s", [_SECONDS * 1000])
-        found = list(_matching(wanted).order_by("-id")[: wanted.limit + 1])
+        found = list(matching(wanted).order_by("-id")[: wanted.limit + 1])
     logs = found[: wanted.limit]
     return Page(logs, logs[-1].pk if len(found) > wanted.limit else None)
 
@@ -70,6 +70,23 @@ def completions(logs: Iterable[MetaLog]) -> dict[UUID, MetaLog]:
     return {end.completes: end for end in ends if end.completes is not None}
 
 
+def matching(wanted: Wanted) -> QuerySet[MetaLog]:
+    """Return what fits, in no order; `limit` is whoever asks' to apply."""
+    logs = MetaLog.objects.select_related("ledger").filter(**wanted.equal)
+    if wanted.visible_to is not None:
+        logs = logs.filter(user_id=wanted.visible_to)
+    if wanted.at_from is not None:  # an id begins with the milliseconds of `at`, and is what has an index
+        logs = logs.filter(at__gte=wanted.at_from, id__gte=_lowest_id(wanted.at_from))
+    if wanted.at_to is not None:
+        logs = logs.filter(at__lt=wanted.at_to, id__lt=_lowest_id(wanted.at_to, later=1))
+    if wanted.after is not None:
+        logs = logs.filter(id__lt=wanted.after)
+    if wanted.saw:
+        seen = RawSQL("seen && %s::int8multirange", [leaves_of(wanted.saw)], output_field=BooleanField())
+        logs = logs.annotate(saw=seen).filter(saw=True)
+    return logs
+
+
 def leaves_of(saw: Mapping[str, Any]) -> str:
     """Return the leaves of the entries that fit, and of their earlier versions, as a multirange."""
     entries = ActivityLog.objects.filter(**saw).values_list("ledger_id", "leaf_index", "pk")[:MAX_ENTRIES]
@@ -77,6 +94,11 @@ def leaves_of(saw: Mapping[str, Any]) -> str:
     versions = ActivityRevision.objects.filter(entry_id__in=[pk for _, _, pk in entries])
     spans += [(ledger, leaf, leaf) for ledger, leaf in versions.values_list("ledger_id", "leaf_index")]
     return spans_text(spans) or "{}"
+
+
+def is_too_many(saw: Mapping[str, Any]) -> bool:
+    """Tell whether more entries fit than `leaves_of` looks at."""
+    return ActivityLog.objects.filter(**saw)[MAX_ENTRIES : MAX_ENTRIES + 1].exists()
 
 
 class Line(NamedTuple):
@@ -105,7 +127,7 @@ def per_day(visible_to: str | None, since: datetime, until: datetime) -> list[tu
     """Return how many accesses each user made on each day, in the order of days."""
     wanted = Wanted(visible_to, at_from=since, at_to=until)
     days = (
-        _matching(wanted)
+        matching(wanted)
         .exclude(phase=Phase.COMPLETION)
         .annotate(day=TruncDay("at"))
         .order_by("day", "user_name")
@@ -113,22 +135,6 @@ def per_day(visible_to: str | None, since: datetime, until: datetime) -> list[tu
         .annotate(number=Count("pk"))
     )
     return list(days)
-
-
-def _matching(wanted: Wanted) -> QuerySet[MetaLog]:
-    logs = MetaLog.objects.select_related("ledger").filter(**wanted.equal)
-    if wanted.visible_to is not None:
-        logs = logs.filter(user_id=wanted.visible_to)
-    if wanted.at_from is not None:  # an id begins with the milliseconds of `at`, and is what has an index
-        logs = logs.filter(at__gte=wanted.at_from, id__gte=_lowest_id(wanted.at_from))
-    if wanted.at_to is not None:
-        logs = logs.filter(at__lt=wanted.at_to, id__lt=_lowest_id(wanted.at_to, later=1))
-    if wanted.after is not None:
-        logs = logs.filter(id__lt=wanted.after)
-    if wanted.saw:
-        seen = RawSQL("seen && %s::int8multirange", [leaves_of(wanted.saw)], output_field=BooleanField())
-        logs = logs.annotate(saw=seen).filter(saw=True)
-    return logs
 
 
 def _is_same_poll(line: Line, log: MetaLog, end: MetaLog | None) -> bool:

@@ -66,6 +66,7 @@ _ROUTES: dict[str, tuple[str | None, str | None]] = {
     "meta-logs/<uuid:meta_id>/replay/": (None, "replay"),
     "meta-logs/activity/": ("meta_list", None),
     "meta-logs/export/": ("download", None),
+    "meta-logs/order/": ("view", "export"),
 }
 _METHODS: dict[tuple[str, str], str] = {
     ("PATCH", "api/v1/logs/<uuid:entry_id>"): "amend",

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from metaaudit import views
 from metaaudit.api import views as api
+from metaaudit.views import accesses, ordering
 
 urlpatterns = [
     path("meta-logs", api.MetaLogs.as_view()),
@@ -12,9 +12,10 @@ urlpatterns = [
 ]
 
 pages = [
-    path("meta-logs/", views.Accesses.as_view(), name="meta-logs"),
-    path("meta-logs/activity/", views.Activity.as_view(), name="meta-activity"),
-    path("meta-logs/export/", views.Export.as_view(), name="meta-export"),
-    path("meta-logs/<uuid:meta_id>/", views.OneAccess.as_view(), name="meta-log"),
-    path("meta-logs/<uuid:meta_id>/replay/", views.ReplayAccess.as_view(), name="meta-replay"),
+    path("meta-logs/", accesses.Accesses.as_view(), name="meta-logs"),
+    path("meta-logs/activity/", accesses.Activity.as_view(), name="meta-activity"),
+    path("meta-logs/order/", ordering.OrderAccesses.as_view(), name="order-accesses"),
+    path("meta-logs/export/", accesses.Export.as_view(), name="meta-export"),
+    path("meta-logs/<uuid:meta_id>/", accesses.OneAccess.as_view(), name="meta-log"),
+    path("meta-logs/<uuid:meta_id>/replay/", accesses.ReplayAccess.as_view(), name="meta-replay"),
 ]

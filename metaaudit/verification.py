@@ -80,9 +80,7 @@ class MetaLedgerCheck(LedgerCheck):
 
     def rows(self, first: int, end: int) -> Iterator[Any]:
         """Give the rows of leaves `first` to `end`, exclusive, in their order."""
-        for row in copied(self.table, _FIRST | _COLUMNS, self._ledger, first, end):
-            leaf_index, record, row_id, *columns = row
-            yield Row(leaf_index, record, row_id, tuple(columns))
+        return rows_of(self._ledger, first, end)
 
     def check_row(self, row: Any) -> None:
         """Report what is wrong with a meta log whose record is its leaf (step 3)."""
@@ -91,13 +89,15 @@ class MetaLedgerCheck(LedgerCheck):
             self.found.add([Finding(self._ledger.name, row.leaf_index, Verdict.TAMPERED, reason)])
 
 
+def rows_of(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
+    """Give the meta logs of leaves `first` to `end`, exclusive, in their order, as the verifier reads them."""
+    for leaf_index, record, row_id, *columns in copied(MetaLedgerCheck.table, _FIRST | _COLUMNS, ledger, first, end):
+        yield Row(leaf_index, record, row_id, tuple(columns))
+
+
 def row_of(log: MetaLog) -> Row | None:
     """Return a meta log as the verifier reads it, or None if its ledger has none at its leaf."""
-    for leaf_index, record, row_id, *columns in copied(
-        MetaLedgerCheck.table, _FIRST | _COLUMNS, log.ledger, log.leaf_index, log.leaf_index + 1
-    ):
-        return Row(leaf_index, record, row_id, tuple(columns))
-    return None
+    return next(rows_of(log.ledger, log.leaf_index, log.leaf_index + 1), None)
 
 
 def misfit(row: Row, ledger: str) -> str | None:

@@ -21,7 +21,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from exports import names, proofs, render_csv, render_json, render_ndjson
+from exports import names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
 from exports.errors import BadManifestError, BadMultiproofError, BadRowError
 from exports.manifest import Claim, Manifest
 from exports.render_ndjson import SOUND
@@ -40,8 +40,13 @@ if TYPE_CHECKING:
     from exports.verifier.rows import Examined
     from signing.checkpoint import Checkpoint, NoteKey
 
-ROW_FILES = (render_ndjson.NAME, render_csv.NAME, render_json.NAME)
-_CHECKS = {render_csv.NAME: Name.CSV, render_json.NAME: Name.JSON, render_ndjson.NAME: Name.RECORDS}
+ROW_FILES = tuple(rows.RENDERERS)
+_CHECKS = {
+    render_ndjson.NAME: Name.RECORDS,
+    render_csv.NAME: Name.CSV,
+    render_accesses_csv.NAME: Name.CSV,
+    render_json.NAME: Name.JSON,
+}
 _MANY = 32 * 1024 * 1024  # bytes of rows from which on several processes pay
 _QUEUED = 4  # batches for each process
 
@@ -100,7 +105,7 @@ def check_contents(files: Files, report: Report, pins: Pins, claim: Claim | None
         return
     others = tuple(name for name in ROW_FILES if name in files and name != source)
     told, digest = Told(), sha256()
-    rendered = {name: sha256(_RENDERERS[name].header()) for name in (source, *others)}
+    rendered = {name: sha256(rows.RENDERERS[name].header()) for name in (source, *others)}
     jwks = files.read(names.JWKS) if names.JWKS in files else _pinned_jwks(pins)
     examiner = rows.Examiner(source, others, jwks, None if claim is None else claim.ledger)
     with ExitStack() as stack:
@@ -117,9 +122,6 @@ def check_contents(files: Files, report: Report, pins: Pins, claim: Claim | None
     _check_tree(report, proved, head, claim)
     _check_signatures(report, told, pins, jwks)  # 6
     _check_formats(files, report, rendered, claim, source)  # 7
-
-
-_RENDERERS = {module.NAME: module for module in (render_csv, render_ndjson, render_json)}
 
 
 def check_manifest(raw: bytes, report: Report) -> Manifest | None:
@@ -168,7 +170,7 @@ def _leaves(
         for seen in examined:
             for name, raw in seen.rendered.items():
                 if told.entries:
-                    rendered[name].update(_RENDERERS[name].SEPARATOR)
+                    rendered[name].update(rows.RENDERERS[name].SEPARATOR)
                 rendered[name].update(raw)
             _add(told, seen)
             digest.update(seen.records)
@@ -359,7 +361,7 @@ def _check_formats(
             report.not_checked(Name.JSON, "without a manifest its claim is compared with nothing")
             continue
         if claim is not None:
-            expected.update(_RENDERERS[name].footer(claim))
+            expected.update(rows.RENDERERS[name].footer(claim))
         if _sha256(files.pieces(name)) != expected.digest():
             against = "its own records" if name == source else "the records"
             report.wrong(_CHECKS[name], f"{name} does not say what {against} say")

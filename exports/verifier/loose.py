@@ -9,7 +9,7 @@ import io
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
-from exports import container, names, proofs, render_csv, render_json, render_ndjson
+from exports import container, names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
 from exports.errors import BadManifestError, ExportError
 from exports.manifest import CLAIM_FORMAT, MANIFEST_FORMAT, Claim, Manifest
 from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
@@ -31,6 +31,7 @@ _STARTS = {
     render_json.NAME: render_json.header(),
     render_ndjson.NAME: b'{"record',
     render_csv.NAME: render_csv.header()[:40],
+    render_accesses_csv.NAME: render_accesses_csv.header()[:40],
     proofs.NAME: proofs.VERSION.encode(),
     names.REPORT: b"%PDF-",
     names.JWKS: b'{"keys"',

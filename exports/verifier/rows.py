@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from exports import render_csv, render_json, render_ndjson
+from exports import access_records, render_accesses_csv, render_csv, render_json, render_ndjson
 from exports.errors import BadRowError
 from exports.render_ndjson import SOUND
 from exports.verifier.pins import entry_keys
@@ -79,15 +79,18 @@ class Examiner:
         return seen
 
     def _parsed(self, row: bytes) -> ExportedEntry:
-        if self._source != render_csv.NAME:
+        table = _TABLES.get(self._source)
+        if table is None:
             return render_ndjson.parse_row(row)
         (cells,) = csv.reader([row.decode()], strict=True) if b"\n" not in row else [[]]
-        if len(cells) != len(render_csv.COLUMNS):
-            raise BadRowError(f"a row has not {len(render_csv.COLUMNS)} cells")
-        return render_csv.parse_row(dict(zip(render_csv.COLUMNS, cells, strict=True)))
+        if len(cells) != len(table.COLUMNS):
+            raise BadRowError(f"a row has not {len(table.COLUMNS)} cells")
+        return table.parse_row(dict(zip(table.COLUMNS, cells, strict=True)))
 
     def _fault(self, entry: ExportedEntry, keys: Mapping[str, EntryKey], seen: Examined) -> str | None:
-        """Say what is wrong with an entry that is exported as right, or None."""
+        """Say what is wrong with an entry, or access, that is exported as right, or None."""
+        if access_records.is_access(entry.record):
+            return _access_fault(entry, self._ledger)
         at = entry.record.rfind(_ID)
         start = entry.record.find(_DATA)
         if at < 0 or start < 0:
@@ -119,19 +122,23 @@ class Examiner:
         return None
 
 
-_RENDERERS = {
-    render_csv.NAME: render_csv.rows,
-    render_ndjson.NAME: render_ndjson.rows,
-    render_json.NAME: render_json.rows,
-}
+RENDERERS = {module.NAME: module for module in (render_ndjson, render_csv, render_accesses_csv, render_json)}
+_TABLES = {module.NAME: module for module in (render_csv, render_accesses_csv)}
+
+
+def _access_fault(entry: ExportedEntry, ledger: str | None) -> str | None:
+    if entry.verdict != Verdict.UNSIGNED or (entry.key_id, entry.signature, entry.detached_data) != (None, None, None):
+        return "nobody signs the record of an access, and nothing lies beside it"
+    return access_records.fault(entry.record, ledger)
 
 
 def _rendered(name: str, entries: list[ExportedEntry]) -> bytes:
     try:
-        return _RENDERERS[name](entries)
+        rows: bytes = RENDERERS[name].rows(entries)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # What is exported as right is taken apart without a look; only a forged row does not come apart.
         raise BadRowError("a record that is exported as right is not one of an entry") from error
+    return rows
 
 
 def _data_fault(entry: ExportedEntry, start: int) -> str | None:
@@ -144,9 +151,10 @@ def _data_fault(entry: ExportedEntry, start: int) -> str | None:
 
 def split(source: str, pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Yield the rows of a file in batches, without line ends, headers and footers. Raises BadRowError."""
-    lines = _lines(pieces, b"\r\n" if source == render_csv.NAME else b"\n")
-    if source == render_csv.NAME:
-        _require(next(lines, b"") + b"\r\n" == render_csv.header(), "the header is not that of this format")
+    table = _TABLES.get(source)
+    lines = _lines(pieces, b"\n" if table is None else b"\r\n")
+    if table is not None:
+        _require(next(lines, b"") + b"\r\n" == table.header(), "the header is not that of this format")
     elif source == render_json.NAME:
         _require(next(lines, b"") + b"\n" == render_json.header(), "the document does not begin as this format does")
         lines = _json_rows(lines)

@@ -2,7 +2,7 @@
 // A row is { leafIndex, record, detached, keyId, signature, verdict, reason }; record, detached and signature are bytes.
 
 const [CSV_NAME, NDJSON_NAME, JSON_NAME] = ["entries.csv", "entries.ndjson", "entries.json"];
-const ROW_FILES = [NDJSON_NAME, CSV_NAME, JSON_NAME];
+const ROW_FILES = [NDJSON_NAME, CSV_NAME, ACCESSES_NAME, JSON_NAME];
 const VERDICTS = new Set(["valid", "tampered", "missing", "untrusted_key", "removed", "erased", "unsigned", "cannot_tell"]);
 const isSound = (verdict) => verdict === "valid" || verdict === "unsigned";
 const MAX_LINE = 64 * 1024 * 1024;
@@ -255,6 +255,9 @@ function csvCells(line) {
 /** How each format is written. `footer` gets the claim. */
 const FORMATS = {
   [CSV_NAME]: { header: csvLine(COLUMNS), separator: "", end: "\r\n", rows: csvRow, parsed: parsedCsv, footer: () => "" },
+  [ACCESSES_NAME]: {
+    header: csvLine(ACCESS_COLUMNS), separator: "", end: "\r\n", rows: accessRow, parsed: parsedAccess, footer: () => "",
+  },
   [NDJSON_NAME]: {
     header: "", separator: "", end: "\n", rows: (row) => joined(ndjsonRow(row), NEWLINE), parsed: parsedNdjson, footer: () => "",
   },
@@ -312,7 +315,7 @@ async function* linesOf(pieces, end) {
 
 // --- What a row shows ---
 
-/** Say what is wrong with an entry that is exported as right, or null. Counts signatures in `told`. */
+/** Say what is wrong with an entry, or access, that is exported as right, or null. Counts signatures in `told`. */
 async function faultOf(row, keys, ledger, told) {
   let text;
   try {
@@ -320,6 +323,7 @@ async function faultOf(row, keys, ledger, told) {
   } catch {
     return "its record is not one of an entry";
   }
+  if (isAccess(text)) return accessFault(row, ledger);
   const [at, start] = [text.lastIndexOf(',"id":"'), text.indexOf(',"data')];
   if (at < 0 || start < 0) return "its record is not one of an entry";
   const members = text.slice(at); // flat texts, none of which holds an unescaped quotation mark

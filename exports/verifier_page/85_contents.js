@@ -4,7 +4,7 @@
 const [CHECKPOINT_NAME, JWKS_NAME, VKEYS_NAME] = ["checkpoint", "keys/jwks.json", "keys/checkpoint.vkeys"];
 const [MANIFEST_NAME, CLAIM_NAME, REPORT_NAME] = ["manifest.json", "claim.json", "report.pdf"];
 const [SIGNER_NAME, ISSUERS_NAME] = ["certificates/signer.pem", "certificates/issuers.pem"];
-const FORMAT_CHECKS = { [CSV_NAME]: CSV, [JSON_NAME]: JSON_DOCUMENT, [NDJSON_NAME]: RECORDS };
+const FORMAT_CHECKS = { [CSV_NAME]: CSV, [ACCESSES_NAME]: CSV, [JSON_NAME]: JSON_DOCUMENT, [NDJSON_NAME]: RECORDS };
 
 async function checkManifest(raw, report) {
   const manifest = await report.step(MANIFEST, () => parsedManifest(raw));

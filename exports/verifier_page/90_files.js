@@ -6,6 +6,7 @@ const LOOSE_STARTS = {
   [JSON_NAME]: FORMATS[JSON_NAME].header,
   [NDJSON_NAME]: '{"record',
   [CSV_NAME]: FORMATS[CSV_NAME].header.slice(0, 40),
+  [ACCESSES_NAME]: FORMATS[ACCESSES_NAME].header.slice(0, 40),
   [PROOF_NAME]: PROOF_VERSION,
   [REPORT_NAME]: "%PDF-",
   [JWKS_NAME]: '{"keys"',

@@ -11,7 +11,7 @@ from exports.services import MAX_CASE, MAX_PURPOSE
 from signing.certificates import EXPORT_ALGORITHMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _MAX_FILE = 1_000_000  # bytes of a certificate or PKCS#12 file
 _ALGORITHMS = {"ES256": "ECDSA P-256", "RS256": "RSA 3072"}
@@ -22,10 +22,6 @@ class OrderForm(forms.Form):
 
     use_required_attribute = False
 
-    ledger = forms.ChoiceField(label="Ledger")
-    formats = forms.MultipleChoiceField(
-        label="Formats", choices=Export.Format.choices, widget=forms.CheckboxSelectMultiple
-    )
     purpose = forms.CharField(
         label="Purpose",
         max_length=MAX_PURPOSE,
@@ -34,8 +30,12 @@ class OrderForm(forms.Form):
     )
     case = forms.CharField(label="Case or file number", max_length=MAX_CASE, required=False)
 
-    def __init__(self, *args: object, readable: Iterable[str], **kwargs: object) -> None:
+    def __init__(self, *args: object, readable: Iterable[str], formats: Collection[str], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type] # Form's own
+        offered = [choice for choice in Export.Format.choices if choice[0] in formats]
+        self.fields["formats"] = forms.MultipleChoiceField(
+            label="Formats", choices=offered, widget=forms.CheckboxSelectMultiple
+        )
         self.fields["ledger"] = forms.ChoiceField(label="Ledger", choices=[(one, one) for one in sorted(readable)])
 
 

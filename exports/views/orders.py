@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 
-from activity import access
 from activity.errors import BadQueryError
 from activity.filter_form import FilterForm, query_of
 from exports import queries, services, tasks
@@ -17,14 +16,18 @@ from exports.downloads import as_attachment, contents
 from exports.errors import BadOrderError, QuotaError
 from exports.models import Export
 from exports.services import ORDER_PERMISSION
+from exports.sources import ENTRIES
 from exports.views.forms import OrderForm
 from signing.errors import ExportKeyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from django.contrib.auth.models import User
     from django.http import HttpRequest, QueryDict
+
+    from activity.errors import Problem
 
 
 _LISTED = 100
@@ -56,49 +59,66 @@ class Exports(Exporting):
         return render(request, "exports/list.html", {"exports": queries.visible(to=request.user)[:_LISTED]})
 
 
+class Filters(Protocol):
+    """A form of filters: it is shown, and keeps the complaints of the API."""
+
+    def complain(self, problems: Iterable[Problem]) -> list[str]:
+        """Return complaints as sentences, and mark the fields that they are about."""
+
+
 class Order(Exporting):
-    """The order form."""
+    """The order form. Of another kind of records than entries, a subclass says what differs."""
 
     http_method_names = ["get", "head", "post"]
+    formats: ClassVar[Sequence[str]] = ENTRIES.formats
+    chosen: ClassVar[Sequence[str]] = (Export.Format.PDF, Export.Format.CSV)
+    words: ClassVar[Mapping[str, str]] = {
+        "address": "order-export",
+        "fields": "activity/filter_fields.html",
+        "which": "Which entries",
+    }
+
+    def ledgers(self) -> frozenset[str]:
+        """Return the ledgers to choose from."""
+        return ENTRIES.readable(self.request.user)
+
+    def query_of(self, sent: QueryDict) -> QueryDict:
+        """Return what the form asks for as filters of the API."""
+        return query_of(sent)
+
+    def filters(self, query: QueryDict) -> Filters:
+        """Return the filters alone: the ledger is chosen with the order, and entries come in the order of leaves."""
+        return FilterForm(query, readable=self.ledgers(), without=("ledger", "order"))
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show it, filled with the filters of the address."""
-        readable = access.of_user(request.user).readable
-        query = query_of(request.GET)
-        chosen = {"ledger": query.get("ledger"), "formats": [Export.Format.PDF, Export.Format.CSV]}
-        return self._page(query, OrderForm(initial=chosen, readable=readable), readable)
+        query = self.query_of(request.GET)
+        chosen = {"ledger": query.get("ledger"), "formats": self.chosen}
+        return self._page(query, OrderForm(initial=chosen, readable=self.ledgers(), formats=self.formats))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Order, and lead to where it can be followed."""
-        readable = access.of_user(request.user).readable
-        form = OrderForm(request.POST, readable=readable)
-        query = query_of(request.POST)
+        form = OrderForm(request.POST, readable=self.ledgers(), formats=self.formats)
+        query = self.query_of(request.POST)
         for name in ("csrfmiddlewaretoken", "order", *form.fields):
             query.pop(name, None)
         if not form.is_valid():
-            return self._page(query, form, readable, status=400)
+            return self._page(query, form, status=400)
         try:
             ordered = services.order(
                 by=self.person, filters={name: str(query[name]) for name in query}, **form.cleaned_data
             )
         except BadQueryError as error:
-            faults = self._filters(query, readable).complain(error.problems)
-            return self._page(query, form, readable, status=400, faults=faults)
+            return self._page(query, form, status=400, faults=self.filters(query).complain(error.problems))
         except (BadOrderError, QuotaError, ExportKeyError) as error:
             form.add_error(None, f"{str(error)[:1].upper()}{str(error)[1:]}.")
-            return self._page(query, form, readable, status=400)
+            return self._page(query, form, status=400)
         tasks.begin(ordered)
         return redirect("export", ordered.export.pk)
 
-    def _filters(self, query: QueryDict, readable: frozenset[str]) -> FilterForm:
-        """Return the filters alone: the ledger is chosen with the order, and entries come in the order of leaves."""
-        return FilterForm(query, readable=readable, without=("ledger", "order"))
-
-    def _page(
-        self, query: QueryDict, form: OrderForm, readable: frozenset[str], *, status: int = 200, faults: Any = ()
-    ) -> HttpResponse:
+    def _page(self, query: QueryDict, form: OrderForm, *, status: int = 200, faults: Any = ()) -> HttpResponse:
         signer = queries.signer_of(self.request.user)
-        shown = {"form": self._filters(query, readable), "order": form, "faults": faults, "signer": signer}
+        shown = {"form": self.filters(query), "order": form, "faults": faults, "signer": signer, "words": self.words}
         return render(self.request, "exports/order.html", shown, status=status)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from django import forms
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import Http404, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils.safestring import mark_safe
 from django.views import View
@@ -21,9 +19,11 @@ from activity import access
 from activity.errors import BadQueryError
 from activity.visible import visible
 from exports.csv_cells import neutralise
+from exports.services import ORDER_PERMISSION
 from metaaudit import charts, filters, queries
 from metaaudit.replay import replay, verdict_of
 from metaaudit.rows import CSV_COLUMNS, listed
+from metaaudit.views.forms import FilterForm, query_of
 from metaaudit.visibility import whose
 from metaaudit.vocabulary import ACTIONS
 
@@ -38,31 +38,6 @@ if TYPE_CHECKING:
 _PAGE = "50"
 _DAYS, _MOST_DAYS = 30, 92
 _EXPORTED = 100_000  # rows of one file; more is asked for in parts
-_TIME = {"type": "datetime-local", "step": "1"}
-_LOCAL_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?")
-
-
-class FilterForm(forms.Form):
-    """The filters that people use; the API has all of them."""
-
-    use_required_attribute = False
-
-    user = forms.CharField(label="User", required=False, help_text="Name, or an id such as user:7.")
-    action = forms.ChoiceField(
-        label="Action", required=False, choices=[("", "any"), *((name, name) for name in sorted(ACTIONS))]
-    )
-    saw_target = forms.CharField(label="Was shown entries about", required=False, help_text="The target, exactly.")
-    saw_entry = forms.CharField(label="Was shown the entry", required=False, help_text="Its id.")
-    route = forms.CharField(label="Route", required=False)
-    status = forms.CharField(label="Status", required=False)
-    query_hash = forms.CharField(label="Query hash", required=False)
-    to = forms.CharField(label="To (UTC)", required=False, widget=forms.TextInput(_TIME))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # A word of Python's own, so it cannot be declared above.
-        self.fields["from"] = forms.CharField(label="From (UTC)", required=False, widget=forms.TextInput(_TIME))
-        self.order_fields(["user", "action", "saw_target", "saw_entry", "from", "to"])
 
 
 class Traces(LoginRequiredMixin, View):
@@ -83,19 +58,21 @@ class Accesses(Traces):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show a page of accesses and the filters that led to it."""
-        query = _query_of(request.GET)
-        shown: dict[str, Any] = {"form": FilterForm(request.GET), "sees_all": whose(request) is None}
+        query = query_of(request.GET)
+        form = FilterForm(query)
+        shown: dict[str, Any] = {"form": form, "sees_all": whose(request) is None}
         paged = query.copy()
         paged.setdefault("limit", _PAGE)
         try:
             wanted = filters.wanted_of(paged, whose(request))
         except BadQueryError as error:
-            shown["faults"] = [f"{problem.path} {problem.reason}" for problem in error.problems]
+            shown["faults"] = form.complain(error.problems)
             return render(request, "metaaudit/list.html", shown, status=400)
         page = queries.find(wanted)
         shown |= {
             "lines": [_line(line) for line in queries.folded(page.logs)],
             "is_first": "cursor" not in query,
+            "may_export": shown["sees_all"] and request.user.has_perm(ORDER_PERMISSION),
             "filters_on": sorted(set(query) - {"cursor", "limit"}),
         }
         query.pop("cursor", None)
@@ -159,7 +136,7 @@ class Export(Traces):
 
     def get(self, request: HttpRequest) -> StreamingHttpResponse | HttpResponse:
         """Send the file as it is read."""
-        query = _query_of(request.GET)
+        query = query_of(request.GET)
         form = query.pop("format", ["csv"])[-1]
         for name in ("cursor", "limit"):
             query.pop(name, None)
@@ -175,21 +152,6 @@ class Export(Traces):
         response = StreamingHttpResponse(content, content_type=kind)
         response["Content-Disposition"] = f'attachment; filename="accesses.{"ndjson" if form == "json" else "csv"}"'
         return response
-
-
-def _query_of(sent: QueryDict) -> QueryDict:
-    """Return what a form asks for as parameters of the API: nothing that is empty, times in UTC."""
-    query = QueryDict(mutable=True)
-    for name in sent:
-        values = [value for value in sent.getlist(name) if value]
-        if values:
-            query.setlist(name, [_with_zone(value) for value in values] if name in {"from", "to"} else values)
-    return query
-
-
-def _with_zone(text: str) -> str:
-    found = _LOCAL_TIME.fullmatch(text)
-    return f"{found[1]}{found[2] or ':00'}Z" if found else text
 
 
 def _line(line: queries.Line) -> dict[str, Any]:
