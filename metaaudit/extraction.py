@@ -90,7 +90,8 @@ class AccessReader:
         if not found and not complete:
             return
         expected = first
-        for row in verification.rows_of(self._ledger, first, end):
+        # All of them first: the connection answers nothing else while it copies.
+        for row in list(verification.rows_of(self._ledger, first, end)):
             yield from (_missing(leaf) for leaf in range(expected, row.leaf_index) if leaf in complete)
             expected = row.leaf_index + 1
             if row.leaf_index in found:

@@ -85,7 +85,8 @@ class Examiner:
         (cells,) = csv.reader([row.decode()], strict=True) if b"\n" not in row else [[]]
         if len(cells) != len(table.COLUMNS):
             raise BadRowError(f"a row has not {len(table.COLUMNS)} cells")
-        return table.parse_row(dict(zip(table.COLUMNS, cells, strict=True)))
+        entry: ExportedEntry = table.parse_row(dict(zip(table.COLUMNS, cells, strict=True)))
+        return entry
 
     def _fault(self, entry: ExportedEntry, keys: Mapping[str, EntryKey], seen: Examined) -> str | None:
         """Say what is wrong with an entry, or access, that is exported as right, or None."""

@@ -17,7 +17,7 @@ from exports.rows import ExportedEntry
 from signing import certificates, jws
 from signing.algorithms import ALGORITHMS
 from signing.verdicts import Verdict
-from tests.exports.exported import AMENDMENT, Tree, entry, event, record
+from tests.exports.exported import AMENDMENT, Tree, access, entry, event, record
 from tests.exports.exporting import Export, ada, members, note, packed
 from tests.signing.issued import authority, person
 
@@ -35,6 +35,13 @@ ODD_TEXTS = (
     "right \u202e left \u2028 \ufeff \U0001f600 e\u0301 \x7f \x85",
     "<script>alert(1)</script><!-- ]]>",
     ',"id":"x","leaf_index":7',
+)
+
+
+ACCESSES = Export(
+    ledger=tuple(map(access, range(10))),
+    formats=("accesses.csv", "entries.ndjson", "entries.json"),
+    complete_range=(2, 9),
 )
 
 
@@ -220,7 +227,13 @@ def sound() -> dict[str, bytes]:
         entry(2, amendment=AMENDMENT, data={"note": "x" * 70_000}),
         entry(3, amendment=replace(AMENDMENT, reason=ODD_TEXTS[6], override=None), actor=ODD_TEXTS[8]),
     )
+    accesses = tuple(
+        access(number, path=text, agent=text, query=[(text, text), ("\uffee", ""), ("\U0001f600", "")])
+        for number, text in enumerate(ODD_TEXTS)
+    )
     made = {
+        "accesses": replace(ACCESSES, ledger=accesses, chosen=(2, 3, 5)),
+        "accesses in CSV": Export(ledger=accesses, chosen=(1, 2), formats=("accesses.csv",), complete_range=None),
         "all formats": Export(),
         "CSV alone": Export(formats=("entries.csv",)),
         "JSON alone": Export(formats=("entries.json",)),

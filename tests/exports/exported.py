@@ -9,6 +9,8 @@ from uuid import UUID
 
 from activity.record import Amendment, Event, check, compose, timestamp
 from exports.rows import ExportedEntry
+from metaaudit.record import Access, Who, draft
+from metaaudit.vocabulary import Auth
 from signing import jws
 from signing.algorithms import ALGORITHMS
 from signing.merkle import Frontier, leaf_hash, root_at
@@ -82,6 +84,24 @@ def entry(number: int = 0, *, signed: bool = True, amendment: Amendment | None =
         signature = ALGORITHMS["Ed25519"].load_private(SEED)(jws.signing_input(jws.protected("Ed25519", KEY_ID), made))
     verdict = Verdict.VALID if signed else Verdict.UNSIGNED
     return ExportedEntry(number, made, detached, kid, signature, verdict, "")
+
+
+def access(number: int = 0, **changes: Any) -> ExportedEntry:
+    """Return an access as it is exported, right unless `changes` says otherwise."""
+    said: dict[str, Any] = {
+        "who": Who(f"user:{number}", f"user-{number}", Auth.SESSION),
+        "action": "search",
+        "method": "GET",
+        "path": "/api/v1/logs",
+        "route": "api/v1/logs",
+        "query": [("actor", "bob"), ("action", "=1+1")],
+        "sizes": {"activity": 7},
+        "result_count": 2,
+        "status": 200,
+        "agent": "curl" if number % 2 else None,
+    }
+    made = draft(Access(**said | changes), "activity").record
+    return ExportedEntry(number, made, None, None, None, Verdict.UNSIGNED, "")
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from exports import names, proofs, render_csv, render_json, render_ndjson, verify_md
+from exports import names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson, verify_md
 from exports.container import Member, write_container
 from exports.manifest import Claim, File, Manifest
 from exports.proofs import Head
@@ -36,7 +36,7 @@ ORIGIN = "auditlog.test/activity"
 AT = datetime(2026, 11, 24, 11, 30, tzinfo=UTC)
 FILE_NAME = "export.asice"
 CHECKPOINT_SEED = bytes(range(32, 64))
-RENDERERS = (render_csv, render_ndjson, render_json)
+RENDERERS = (render_csv, render_accesses_csv, render_ndjson, render_json)
 
 
 @cache

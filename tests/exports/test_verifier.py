@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import random
@@ -23,7 +24,8 @@ from exports.verifier.report import Report
 from signing import certificates
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
-from tests.exports.exported import Tree
+from tests.exports.altered import ACCESSES
+from tests.exports.exported import KEY_ID, Tree, access
 from tests.exports.exporting import Export, ada, checkpoint_key, members, note, packed
 from tests.signing.issued import authority, person
 
@@ -258,3 +260,51 @@ def test_it_needs_neither_django_nor_network(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 2, done.stderr
     assert "signer unknown" in done.stdout
+
+
+def forged(place: int, **changes: Any) -> Report:
+    """Return what is said of an export of accesses of which somebody changed one, and signed it all anew."""
+    ledger = list(ACCESSES.ledger)
+    ledger[place] = ledger[place]._replace(**changes)
+    return checked(replace(ACCESSES, ledger=tuple(ledger)).container())
+
+
+def test_accesses_are_right_as_they_were_recorded() -> None:
+    report = checked(ACCESSES.container())
+    assert report.exit_code == 0, report.table()
+    assert "accesses.csv says exactly what the records say" in report.table()
+    alone = loose(ACCESSES.contents()["accesses.csv"][1], note(ACCESSES.real_tree).encode(), ACCESSES.proof())
+    assert "4 entries are leaves of the tree of 10" in alone.table()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"record": access(4, query=[]).record.replace(b'"query":[]', b'"query":[["a","b"]]')}, "its query hash"),
+        ({"record": access(4).record.replace(b'"ledger":"activity"', b'"ledger":"meta"')}, "of another ledger"),
+        ({"record": access(4).record.replace(b'"v":1', b'"v": 1')}, "not one of an access"),
+        ({"verdict": Verdict.VALID}, "nobody signs the record of an access"),
+        ({"key_id": KEY_ID, "signature": bytes(64)}, "nobody signs the record of an access"),
+        ({"detached_data": b"{}"}, "nobody signs the record of an access"),
+    ],
+)
+def test_an_access_that_is_none_of_ours_is_refused(changes: dict[str, Any], reason: str) -> None:
+    report = forged(4, **changes)
+    assert report.exit_code == 1
+    assert reason in report.table()
+
+
+@pytest.mark.parametrize("column", ["user_name", "path", "status"])
+def test_a_cell_that_says_something_else_than_its_record_is_refused(column: str) -> None:
+    contents = ACCESSES.contents()
+    media_type, raw = contents["accesses.csv"]
+    header, *rows = list(csv.reader(io.StringIO(raw.decode())))
+    rows[0][header.index(column)] = "7"
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *rows])
+    for rest in (contents, {name: content for name, content in contents.items() if not name.startswith("entries.")}):
+        report = checked(
+            packed(members(rest | {"accesses.csv": (media_type, text.getvalue().encode())}, ACCESSES.claim()), ada())
+        )
+        assert report.exit_code == 1
+        assert "accesses.csv does not say what" in report.table()
