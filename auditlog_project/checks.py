@@ -2,12 +2,14 @@
 
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
     E005 AUDITLOG_ON_TAMPERED   E006 AUDITLOG_NOTICE_WEBHOOKS   E007 AUDITLOG_WEBHOOK_SECRET
+    E008 AUDITLOG_TSA_CERTIFICATES
     E01x to E06x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,8 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from auditlog_project import posture
-from signing.errors import MasterKeyError
+from signing import certificates
+from signing.errors import BadCertificateError, MasterKeyError
 from signing.providers import master_key
 
 _SHORTEST_SECRET = 24
@@ -56,6 +59,13 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))' and give it to the receivers."
         )
         problems.append(Error(text, hint=hint, id="auditlog.E007"))
+    if settings.AUDITLOG_TSA_CERTIFICATES:
+        try:
+            certificates.read(Path(settings.AUDITLOG_TSA_CERTIFICATES).read_bytes())
+        except (OSError, BadCertificateError) as error:
+            text = f"AUDITLOG_TSA_CERTIFICATES cannot be used: {error}"
+            hint = "Name a file with the certificates of time stamp authorities, in PEM."
+            problems.append(Error(text, hint=hint, id="auditlog.E008"))
     return problems
 
 

@@ -285,6 +285,8 @@ AUDITLOG_EXPORT_QUOTA_BYTES = env.int("AUDITLOG_EXPORT_QUOTA_BYTES", default=20 
 AUDITLOG_EXPORTS_AT_ONCE = env.int("AUDITLOG_EXPORTS_AT_ONCE", default=3)  # under way for one person
 AUDITLOG_EXPORT_WORKERS = env.int("AUDITLOG_EXPORT_WORKERS", default=2)  # tasks that make one large export
 AUDITLOG_TSA_URL = env.str("AUDITLOG_TSA_URL", default="")
+# File with the certificates, in PEM, of time stamp authorities that this server believes when it verifies exports.
+AUDITLOG_TSA_CERTIFICATES = env.str("AUDITLOG_TSA_CERTIFICATES", default="")
 # Largest upload, to be verified or as a certificate, in bytes; larger exports are verified offline.
 AUDITLOG_UPLOAD_MAX_BYTES = env.int("AUDITLOG_UPLOAD_MAX_BYTES", default=100 * 1024**2)
 FILE_UPLOAD_HANDLERS = [

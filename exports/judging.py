@@ -1,7 +1,8 @@
 """Judging exports that somebody brings, by the verification tool, believing what this installation knows of itself.
 
-Pinned are its checkpoint keys (AUDITLOG_TRUST_FILE), its entry keys, and the certificates of its people one by one, so
-that none counts whose key was stolen. Whoever does not trust this server runs the tool himself, with pins of his own.
+Pinned are its checkpoint keys (AUDITLOG_TRUST_FILE), its entry keys, the time stamp authorities that it believes
+(AUDITLOG_TSA_CERTIFICATES), and the certificates of its people one by one, so that none counts whose key was stolen.
+Whoever does not trust this server runs the tool himself, with pins of his own.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ def own_pins() -> Pins:
     found = known.exclude(certificate=None).values_list("certificate", flat=True)
     file = Path(settings.AUDITLOG_TRUST_FILE) if settings.AUDITLOG_TRUST_FILE else None
     vkeys = file.read_text() if file is not None and file.exists() else ""
+    stamping = Path(settings.AUDITLOG_TSA_CERTIFICATES) if settings.AUDITLOG_TSA_CERTIFICATES else None
+    authorities = [] if stamping is None else certificates.read(stamping.read_bytes())
+    vouched = [*authorities, *(bytes(one) for one in found if one is not None)]
     return Pins(
-        fingerprints={certificates.fingerprint(bytes(one)) for one in found if one is not None},
+        fingerprints={certificates.fingerprint(one) for one in vouched},
         checkpoint_keys=list(trust.parse(vkeys)) if vkeys else [],
         entry_keys=entry_keys(json.dumps(jwks()).encode()),
     )

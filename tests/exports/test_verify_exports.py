@@ -1,5 +1,7 @@
 """Exports brought to the page: the verification tool says what is right, what is wrong and what cannot be told."""
 
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -10,6 +12,7 @@ from exports import services
 from signing import export_keys
 from signing.models import ExportCertificate
 from tests.exports.ordering import made, orders
+from tests.signing.local_tsa import local_tsa
 
 
 @pytest.fixture
@@ -41,6 +44,16 @@ def test_a_stolen_key_vouches_for_nothing(container: bytes) -> None:
     key = ExportCertificate.objects.get(person="olivia")
     export_keys.revoke(key_id=key.key_id, by="ada", reason="stolen", stolen=True)
     assert "All is right" not in brought(container)[1]
+
+
+def test_a_time_stamp_is_believed_of_the_authorities_that_the_settings_name(olivia: User, tmp_path: Path) -> None:
+    record_many(orders(6))
+    with local_tsa(tmp_path) as authority, override_settings(AUDITLOG_TSA_URL=authority.url):
+        stamped = b"".join(services.download(export=made(olivia), by=olivia).pieces)
+    assert "that authority is not pinned" in brought(stamped)[1]
+    assert "All is right" not in brought(stamped)[1]
+    with override_settings(AUDITLOG_TSA_CERTIFICATES=str(authority.root)):
+        assert "All is right" in brought(stamped)[1]
 
 
 def test_what_is_too_large_is_refused_unread(container: bytes) -> None:
