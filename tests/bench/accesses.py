@@ -2,8 +2,9 @@
 
 overhead     GET /api/v1/logs of 100 entries through the whole stack, with and without the middleware, in turns
 group        services.record from 16 threads, with every commit made 3 ms slow by a trigger at its end
-page growth  the first page of the viewer at many meta logs and at 1,000
-mixed        requests of every kind; how many records are not those that the rules say
+page growth  the first page of the viewer at many meta logs and at 1,000, before anything else is recorded
+mixed        requests of every kind; how many records are not those that the rules say, and how many findings the
+             verification of their ledger has afterwards
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from metaaudit import queries, services, store
 from metaaudit.middleware import RecordAccess
 from metaaudit.models import MetaLog
 from metaaudit.record import Access, Who, draft
+from metaaudit.verification import MetaLedgerCheck
+from signing.ledger import sign_checkpoint
 from signing.queries import ledger_named
+from signing.verification import verify_keys
 from tests.bench import events
 from tests.bench.figures import Figure, Measurement, Scale, at_least, at_most, percentile
 
@@ -51,10 +55,14 @@ _SLOW_COMMIT = """
 def measure(database: Database, scale: Scale) -> dict[str, float]:
     """Measure all four, each after the one before it."""
     record_many(events.fresh(1_000))
+    _fill(1_000)
+    few = _page_seconds(scale.pages)
     quiet = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     with override_settings(CACHES={"default": quiet}):
         figures = _overhead(_key(), scale) | {"meta_mixed_wrong": _mixed(_key(), scale.single_events * 50)}
-    figures["meta_page_growth"] = _page_growth(scale)
+    figures["meta_ledger_findings"] = _findings()
+    _fill(scale.large_ledger_leaves)
+    figures["meta_page_growth"] = _page_seconds(scale.pages) / few
     figures["meta_group_per_second"] = _group(database, seconds=scale.contended_seconds)
     return figures
 
@@ -142,19 +150,23 @@ def _kinds() -> list[tuple[str, str]]:
     return list(MetaLog.objects.values_list("action", "phase"))
 
 
-def _page_growth(scale: Scale) -> float:
-    """Fill up to 1,000 and then to many, and return the ratio of the time of a page."""
-    _fill(1_000 - min(MetaLog.objects.count(), 1_000))
-    few = _page_seconds(scale.pages)
-    _fill(scale.large_ledger_leaves - MetaLog.objects.count())
-    return _page_seconds(scale.pages) / few
+def _findings() -> float:
+    """Verify the ledger of accesses, and return how many findings there are."""
+    check = MetaLedgerCheck(ledger_named(services.META_LEDGER), verify_keys([], anchors=()), (), None)
+    for _ in check.run():
+        pass
+    if check.report.size < 1_000:
+        raise RuntimeError(f"only {check.report.size} accesses were verified")
+    return float(check.report.count.total())
 
 
 def _fill(number: int) -> None:
+    """Record accesses up to a number of them."""
     ledger = ledger_named(services.META_LEDGER)
-    for first in range(0, max(number, 0), 1_000):
+    for first in range(MetaLog.objects.count(), number, 1_000):
         size = min(1_000, number - first)
         store.append(ledger, [draft(replace(_ACCESS, request_id=f"{first + place}"), "meta") for place in range(size)])
+    sign_checkpoint(ledger)
 
 
 def _page_seconds(pages: int) -> float:
@@ -200,6 +212,7 @@ MEASUREMENT = Measurement(
         Figure("meta_overhead_p95_ratio", "the same, 8 readers at once, 95th percentile (time)", at_most(1.4)),
         Figure("meta_list_p50_ms", "list of 100 entries, recorded, median, ms"),
         Figure("meta_mixed_wrong", "mixed requests: records that are not those of the rules", at_most(0)),
+        Figure("meta_ledger_findings", "findings in the ledger of accesses after them", at_most(0)),
         Figure("meta_page_growth", "page of the viewer at 1,000,000 accesses ÷ at 1,000 (time)", at_most(1.3)),
         Figure(
             "meta_group_per_second",

@@ -32,6 +32,7 @@ PROMISED = {
     "meta_overhead_p50_ratio": "≤ 1.25",
     "meta_overhead_p95_ratio": "≤ 1.4",
     "meta_mixed_wrong": "≤ 0",
+    "meta_ledger_findings": "≤ 0",
     "meta_page_growth": "≤ 1.3",
     "meta_group_per_second": "≥ 1000",
     "export_to_copy_ratio": "≤ 4",

@@ -1,0 +1,97 @@
+"""The auditor of auditors, in a real browser: who saw patient 4711, what exactly, and a signed export of it."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from activity import authority
+from activity.record import Event
+from activity.services import record
+from auditlog_project.roles import AUDITOR_OF_AUDITORS, READER
+from exports.models import Export
+from metaaudit.models import MetaLog
+from signing import export_keys
+from tests.browser.conftest import PASSWORD, Site
+from tests.browser.test_exporting import look_at
+
+NOW = datetime.now(UTC)
+PATIENT = Event("clinic.record", "read", "ann", NOW, "clinic", target="patient/4711")
+
+
+@pytest.fixture
+def accesses(site: Site) -> MetaLog:
+    """Let ada look at two patients, and return her access that showed number 4711."""
+    for name, role in (("ada", READER), ("rex", AUDITOR_OF_AUDITORS)):
+        user = User.objects.create_user(name, password=PASSWORD)
+        user.groups.add(Group.objects.get(name=role))
+        authority.grant_ledger(ledger="activity", to=user, by="test", reason="test")
+    export_keys.certify(person="rex", by="test", reason="test")
+    ada = Client()
+    ada.force_login(User.objects.get(username="ada"))
+    entry = record(PATIENT)
+    other = record(Event("clinic.record", "read", "ann", NOW, "clinic", target="patient/1"))
+    for address in (f"/logs/{other.id}/", f"/logs/{entry.id}/", "/logs/?actor=nobody"):
+        assert ada.get(address).status_code == 200
+    return MetaLog.objects.get(path=f"/logs/{entry.id}/")
+
+
+def test_who_saw_the_patient_takes_three_clicks_or_one_call(
+    accesses: MetaLog, browse: Callable[..., Any], site: Site
+) -> None:
+    begin, end = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    with browse(name="rex") as page:
+        page.get_by_role("link", name="Accesses", exact=True).click()
+        page.get_by_text("Filters", exact=True).click()
+        page.get_by_label("Was shown entries about").fill("patient/4711")
+        page.get_by_label("From (UTC)").fill(f"{begin:%Y-%m-%dT%H:%M}")
+        page.get_by_label("To (UTC)").fill(f"{end:%Y-%m-%dT%H:%M}")
+        page.get_by_role("button", name="Show accesses").click()
+        rows = page.locator("tbody tr")
+        assert rows.count() == 1
+        assert "ada" in rows.inner_text()
+        said = page.request.get(
+            "/api/v1/meta-logs",
+            params={
+                "saw_target": "patient/4711",
+                "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
+                "to": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+            },
+        ).json()["meta_logs"]
+        assert [one["id"] for one in said] == [str(accesses.pk)]
+        rows.get_by_role("link").first.click()
+        page.get_by_role("button", name="Replay").click()
+        page.get_by_text("patient/4711").first.wait_for()
+
+
+def test_what_the_list_shows_is_ordered_as_a_signed_export(accesses: MetaLog, browse: Callable[..., Any]) -> None:
+    with browse(name="rex") as page:
+        page.goto("/meta-logs/?user=ada")
+        page.get_by_role("link", name="Signed export").click()
+        assert page.get_by_label("User", exact=True).input_value() == "ada"
+        page.get_by_label("Purpose").fill("Review of readers")
+        page.get_by_role("button", name="Order and sign").click()
+        page.get_by_role("link", name=re.compile("Download the signed container")).wait_for()
+    export = Export.objects.get()
+    assert (export.filters, export.entries, export.state) == ({"user": "ada"}, 3, "ready")
+
+
+def test_every_page_is_accessible_wide_and_light_narrow_and_dark(accesses: MetaLog, browse: Callable[..., Any]) -> None:
+    entry = accesses.path.strip("/").rpartition("/")[2]
+    with browse(name="rex") as page:
+        for address in (
+            "/meta-logs/",
+            "/meta-logs/?user=nobody",
+            "/meta-logs/activity/",
+            "/meta-logs/order/?user=ada",
+            f"/meta-logs/{accesses.pk}/",
+            f"/logs/{entry}/",
+        ):
+            look_at(page, address)
+    with browse(name="ada") as page:
+        look_at(page, "/meta-logs/")
+        look_at(page, "/meta-logs/activity/")
