@@ -306,9 +306,9 @@ def _record_first(kind: str, made: LogLock, *, by: str, reason: str) -> str:
 
 
 def _record_override(step: str, made: LockOverride, *, by: str, reason: str) -> str:
-    return record_step(
-        kind=f"override.{step}", target=str(made), by=by, data=override_facts(made) | {"reason": reason}
-    ).id
+    # Where the ledgers of its entries stand: a change under it has its leaf between those of approval and end.
+    said = override_facts(made) | {"reason": reason, "at_sizes": _sizes(made.entries)}
+    return record_step(kind=f"override.{step}", target=str(made), by=by, data=said).id
 
 
 def require_no_transaction() -> None:
@@ -371,6 +371,17 @@ def _size(ledger: Ledger) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT size FROM public.ledger_heads WHERE ledger_id = %s", [ledger.pk])
         return int(cursor.fetchone()[0])
+
+
+def _sizes(entries: Sequence[UUID]) -> dict[str, int]:
+    """Return the sizes of the ledgers of these entries."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT l.name, h.size FROM public.ledger_heads h JOIN public.ledgers l ON l.id = h.ledger_id "
+            "WHERE h.ledger_id IN (SELECT a.ledger_id FROM public.activity_logs a WHERE a.id = ANY(%s::uuid[]))",
+            [list(entries)],
+        )
+        return dict(cursor.fetchall())
 
 
 def _row(call: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:

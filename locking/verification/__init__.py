@@ -1,40 +1,42 @@
 """Verification of locks: their tables against their ledger records, and what was done to locked entries. Reads only.
 
-    1. locks, overrides and policies are what their system entries say; none is without one
-    2. every entry that a lock covers holds it, as strongly as the lock is
+    1. locks, overrides and policies are what their system entries say; none is without one (rows.py)
+    2. every entry that a lock covers holds it, as strongly as the lock is; none holds another one, and none is open
+       under an override that does not run
     3. whatever superseded a version that a lock covered names an override, which was recorded as asked for by one
-       person and approved by another, after the lock, for this very entry and this time; compliance knows none
+       person and approved by another, after the lock, for this very entry; its leaf lies between those of approval and
+       end, and the time that it claims is one that its place in the ledger allows (times.py); compliance knows none
+    4. policies passed over nothing, and what was changed past a deadline of theirs names an override (policies.py)
 
 A lock covers the entries whose version in its scope was the newest one when it came into force, at `size` leaves, until
 the leaf at which its release was recorded. That system entries are what was signed, the ledger's own check has shown.
-Step 2 asks every entry, so it is left to verifications of the whole ledger. While an extension is being applied, it
-demands the end that the lock had before.
+Steps 2 and 4 ask every entry, so they are left to verifications of the whole ledger. While an
+extension is being applied, step 2 demands the end that the lock had before.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from django.db import connection
+from django.db import connection, transaction
 
-from activity.models import ActivityLog
 from activity.queries import ACTIVITY_LEDGER
-from activity.record import amendment_of, parse_timestamp
-from activity.search import data_of
+from activity.record import amendment_of
 from locking.models import LockOverride, LockPolicy, LogLock
-from locking.queries import lock_facts, override_facts, policy_facts
+from locking.verification import policies, rows
+from locking.verification.times import SLACK, contradicted, earliest, moment
+from locking.verification.told import Told
 from signing.verdicts import Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from locking.verification.told import Step, ToldLock, ToldOverride
     from signing.models import Ledger
 
-_ENDLESS = 2**63 - 1
-_SLACK = timedelta(minutes=5)  # between the record of an approval and the approval itself
 _MAX = 100  # findings a lock; more of them say nothing new
 # An archived version as a row of entries, for lock_matches; bytes are left out, for no scope looks at them.
 _AS_ENTRY = (
@@ -48,16 +50,32 @@ _ORIGIN = f"""
                AND o.revision = (SELECT max(n.revision) FROM public.activity_revisions n
                                   WHERE n.entry_id = o.entry_id AND n.leaf_index < %(size)s)
                AND public.lock_matches(%(scope)s::jsonb, {_AS_ENTRY}))"""  # noqa: S608 names only
-_SUPERSEDED = f"""
-    SELECT v.entry_id::text, v.leaf_index, v.override_id, s.record
+# Every version in the archive with the one that superseded it.
+_NEXT = """
       FROM public.activity_revisions v, LATERAL (
         SELECT a.leaf_index, a.record FROM public.activity_logs a
          WHERE a.id = v.entry_id AND a.revision = v.revision + 1
         UNION ALL
         SELECT n.leaf_index, n.record FROM public.activity_revisions n
-         WHERE n.entry_id = v.entry_id AND n.revision = v.revision + 1) s
+         WHERE n.entry_id = v.entry_id AND n.revision = v.revision + 1) s"""
+_SUPERSEDED = f"""
+    SELECT v.entry_id::text, v.leaf_index, v.override_id, s.leaf_index, s.record {_NEXT}
      WHERE v.ledger_id = %(ledger)s AND s.leaf_index >= %(size)s AND s.leaf_index < %(released)s
-       AND {_ORIGIN.format(entry="v.entry_id")} ORDER BY v.leaf_index LIMIT {_MAX}"""  # noqa: S608 names only
+       AND {_ORIGIN.format(entry="v.entry_id")} ORDER BY v.leaf_index LIMIT {_MAX}"""
+_PAST_DEADLINE = f"""
+    SELECT v.entry_id::text, v.leaf_index, v.override_id, s.leaf_index, s.record,
+           public.lock_deadline(%(rule)s::jsonb, v.recorded_at) {_NEXT}
+     WHERE v.ledger_id = %(ledger)s AND public.lock_deadline(%(rule)s::jsonb, v.recorded_at) < clock_timestamp()
+       AND EXISTS (SELECT FROM public.activity_revisions o WHERE o.id = v.id
+                    AND public.lock_matches(%(scope)s::jsonb, {_AS_ENTRY})) ORDER BY v.leaf_index"""  # noqa: S608 names only
+# Entries that are open under an override, or held by a lock.
+_OPEN = """
+    SELECT a.leaf_index, a.id::text, a.override_id, a.override_until FROM public.activity_logs a
+     WHERE a.ledger_id = %s AND a.override_id IS NOT NULL AND a.override_until > clock_timestamp() ORDER BY 1"""
+_HELD = "SELECT DISTINCT unnest(a.held_by) FROM public.activity_logs a WHERE a.ledger_id = %s AND a.locked"
+_HELD_BY = """
+    SELECT a.leaf_index FROM public.activity_logs a
+     WHERE a.ledger_id = %s AND a.held_by @> ARRAY[%s::bigint] ORDER BY 1 LIMIT %s"""
 _WEAKER = """
     (a.held_by @> ARRAY[%(lock)s::bigint] AND a.locked AND CASE %(kind)s WHEN 'hold' THEN a.hold_count > 0
      WHEN 'governance' THEN a.governance_until >= %(until)s ELSE a.compliance_until >= %(until)s END) IS NOT TRUE"""
@@ -71,148 +89,103 @@ _UNHELD = f"""
         AND {_WEAKER} AND {_ORIGIN.format(entry="a.id")} ORDER BY 1 LIMIT {_MAX})"""  # noqa: S608 names only
 
 
-@dataclass(slots=True)
-class _Step:
-    """A system entry: its kind, leaf and time, who took the step, and what it says."""
+class _Change(NamedTuple):
+    """A version that was superseded, and what its successor says of that."""
 
-    kind: str
+    entry: str
     leaf_index: int
-    at: datetime
-    by: str
-    data: dict[str, Any]
+    next_leaf: int
+    override: int | None
+    at: datetime | None
 
 
-@dataclass(slots=True)
-class _ToldLock:
-    """A lock as the ledger tells it."""
+class _Moment(NamedTuple):
+    """What is told, and what the tables say, at one moment."""
 
-    leaf_index: int  # of the record of its coming into force
-    facts: dict[str, Any]
-    until_before: str | None = None  # its last extension
-    release_asked_by: str | None = None
-    released: int = _ENDLESS  # size of its ledger when its release was recorded
-    ended: str = ""
-
-
-@dataclass(slots=True)
-class _ToldOverride:
-    """An override as the ledger tells it."""
-
-    facts: dict[str, Any]
-    approved: _Step | None = None
-    reviewed: bool = False
-
-
-class _Told:
-    """What the system entries say of locks, overrides and policies."""
-
-    def __init__(self) -> None:
-        self.locks: dict[int, _ToldLock] = {}
-        self.overrides: dict[int, _ToldOverride] = {}
-        self.policies: dict[str, dict[str, Any]] = {}
-        for step in _steps():
-            try:
-                self._take(step)
-            except (LookupError, TypeError, AttributeError):
-                continue  # not as our services write it; the comparison with the tables shows what it hides
-
-    def _take(self, step: _Step) -> None:
-        subject, _, what = step.kind.partition(".")
-        if subject == "lock":
-            self._take_lock(what, step)
-        elif subject == "override":
-            self._take_override(what, step)
-        else:
-            self.policies[step.data["name"]] = step.data
-
-    def _take_lock(self, what: str, step: _Step) -> None:
-        said = step.data
-        if what == "in-force":
-            self.locks[said["lock"]] = _ToldLock(step.leaf_index, said)
-            return
-        lock = self.locks[said["lock"]]
-        if what == "extended":
-            lock.until_before, lock.facts["until"] = lock.facts["until"], said["until"]
-        elif what == "release-requested":
-            lock.release_asked_by = step.by
-        elif what == "expired":
-            lock.ended = "expired"
-        elif lock.release_asked_by not in {None, step.by}:
-            lock.released, lock.ended = said["at_size"], "released"
-
-    def _take_override(self, what: str, step: _Step) -> None:
-        said = step.data
-        if what == "requested":
-            self.overrides[said["override"]] = _ToldOverride(said)
-        elif what == "reviewed":
-            self.overrides[said["override"]].reviewed = True
-        elif said["requested_by"] != step.by:
-            self.overrides[said["override"]].approved = step
+    told: Told
+    locks: dict[int, LogLock]
+    overrides: dict[int, LockOverride]
+    policies: dict[str, LockPolicy]
 
 
 def verify_locks(ledger: Ledger, *, whole: bool) -> list[Finding]:
     """Return what is wrong with the locks of a ledger of entries, and with what they cover."""
-    told = _Told()
+    # Entries first: what comes to hold or open one meanwhile is told by then.
+    opened, held = _on_entries(ledger) if whole else ([], set())
+    said = _moment()
+    told = said.told
     own = {number: lock for number, lock in told.locks.items() if lock.facts.get("ledger") == ledger.name}
-    findings = list(_lock_rows(ledger, own))
-    extending = {row.pk for row in LogLock.objects.filter(ledger=ledger) if row.is_being_extended}
+    findings = [_finding(ledger, None, reason) for reason in rows.lock_findings(_of(ledger, said.locks), own)]
+    findings += _misplaced(ledger, opened, held, told)
     for number, lock in sorted(own.items()):
-        if whole and not lock.ended:
-            until = lock.until_before if number in extending else lock.facts.get("until")
+        if whole and lock.in_force is not None and not lock.ended:
+            row = said.locks.get(number)
+            is_being_extended = row is not None and row.is_being_extended
+            until = lock.until_before if is_being_extended else lock.facts.get("until")
             findings += _unheld(ledger, number, lock, until)
         findings += _superseded(ledger, number, lock, told)
+    findings += _past_deadlines(ledger, told)
+    if whole:
+        passed = policies.passed_over(ledger, said.policies.values(), told)
+        findings += [_finding(ledger, leaf_index, reason) for leaf_index, reason in passed]
     if ledger.name == ACTIVITY_LEDGER:
-        findings += _override_rows(told)
-        findings += _policy_rows(told)
+        findings += [_finding(None, None, reason) for reason in rows.override_findings(said.overrides, told)]
+        findings += [_finding(None, None, reason) for reason in rows.policy_findings(said.policies, told)]
     return findings
 
 
-def _steps() -> Iterator[_Step]:
-    prefix = "auditlog."
-    kinds = ("lock.", "override.", "lock-policy.")
-    for entry in (
-        ActivityLog.objects.filter(
-            ledger__name=ACTIVITY_LEDGER, type__in=[f"{prefix}{kind}" for kind in _KINDS], key__isnull=False
+def _moment() -> _Moment:
+    """Read what is told and what the tables say as of one moment; inside a transaction, the caller's."""
+    is_own = not connection.in_atomic_block
+    with transaction.atomic() if is_own else nullcontext(), connection.cursor() as cursor:
+        if is_own:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return _Moment(
+            Told(),
+            {row.pk: row for row in LogLock.objects.select_related("ledger")},
+            {row.pk: row for row in LockOverride.objects.all()},
+            {row.name: row for row in LockPolicy.objects.select_related("ledger")},
         )
-        .order_by("leaf_index")
-        .iterator(chunk_size=500)
-    ):
-        data = data_of(entry)
-        if isinstance(data, dict) and entry.type.removeprefix(prefix).startswith(kinds):
-            yield _Step(entry.type.removeprefix(prefix), entry.leaf_index, entry.recorded_at, entry.actor, data)
 
 
-_KINDS = (
-    "lock.in-force",
-    "lock.extended",
-    "lock.release-requested",
-    "lock.released",
-    "lock.expired",
-    "override.requested",
-    "override.approved",
-    "override.reviewed",
-    "lock-policy.set",
-)
+def _of(ledger: Ledger, locks: dict[int, LogLock]) -> dict[int, LogLock]:
+    return {number: row for number, row in locks.items() if row.ledger_id == ledger.pk}
 
 
-def _lock_rows(ledger: Ledger, told: dict[int, _ToldLock]) -> Iterator[Finding]:
-    """Compare the locks of a ledger with their records (step 1)."""
-    rows = {row.pk: row for row in LogLock.objects.filter(ledger=ledger).select_related("ledger")}
-    for number in sorted({*told, *(pk for pk, row in rows.items() if row.state != LogLock.State.APPLYING)}):
-        row, said = rows.get(number), told.get(number)
-        if said is None:
-            yield _finding(ledger, None, f"the lock {number} is in force in its table, and in no system entry")
-        elif row is None:
-            yield _finding(ledger, None, f"the lock {number} is gone from its table")
-        else:
-            facts = lock_facts(row)
-            if any(said.facts.get(name) != value for name, value in facts.items()):
-                yield _finding(ledger, None, f"the lock {number} is not what its system entries say")
-            if row.state in {LogLock.State.RELEASED, LogLock.State.EXPIRED} and row.state != said.ended:
-                yield _finding(ledger, None, f"the lock {number} is {row.state}, and no system entry says so")
+def _on_entries(ledger: Ledger) -> tuple[list[tuple[Any, ...]], set[int]]:
+    """Return the entries that are open under an override, and the numbers of the locks that any entry says it holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, [ledger.pk])
+        opened = cursor.fetchall()
+        cursor.execute(_HELD, [ledger.pk])
+        return opened, {number for (number,) in cursor.fetchall()}
 
 
-def _unheld(ledger: Ledger, number: int, lock: _ToldLock, until: str | None) -> Iterator[Finding]:
+def _misplaced(ledger: Ledger, opened: list[tuple[Any, ...]], held: set[int], told: Told) -> Iterator[Finding]:
+    """Look for entries that say of locks and overrides what was not recorded (step 2)."""
+    for leaf_index, entry, number, until in opened:
+        override = told.overrides.get(number)
+        if override is None or not _may_run(override, entry, until):
+            yield _finding(ledger, leaf_index, f"the override {number} does not run for it, and its row says so")
+    for number in sorted(held - set(told.locks)):
+        with connection.cursor() as cursor:
+            cursor.execute(_HELD_BY, [ledger.pk, number, _MAX])
+            leaves = [leaf for (leaf,) in cursor.fetchall()]
+        for leaf_index in leaves:
+            yield _finding(ledger, leaf_index, f"it is held by the lock {number}, which no system entry tells of")
+
+
+def _may_run(override: ToldOverride, entry: str, until: datetime) -> bool:
+    ended = override.ended
+    return (
+        bool(override.approvals)
+        and entry in override.requested.data.get("entries", ())
+        and until <= rows.ends(override) + SLACK
+        and (ended is None or ended.at > datetime.now(UTC) - SLACK)
+    )
+
+
+def _unheld(ledger: Ledger, number: int, lock: ToldLock, until: str | None) -> Iterator[Finding]:
     """Look for entries that the lock covers and that do not hold it until then (step 2)."""
     ends = until or "9999-12-31T23:59:59.999999Z"
     asked = _scope(ledger, lock) | {"lock": number, "kind": lock.facts.get("kind"), "until": ends}
@@ -223,86 +196,95 @@ def _unheld(ledger: Ledger, number: int, lock: _ToldLock, until: str | None) -> 
         yield _finding(ledger, leaf_index, f"the lock {number} covers it, and its row does not hold it so")
 
 
-def _superseded(ledger: Ledger, number: int, lock: _ToldLock, told: _Told) -> Iterator[Finding]:
+def _superseded(ledger: Ledger, number: int, lock: ToldLock, told: Told) -> Iterator[Finding]:
     """Look at what superseded versions that the lock covered (step 3)."""
+    if lock.in_force is None:
+        return
     with connection.cursor() as cursor:
         cursor.execute(_SUPERSEDED, _scope(ledger, lock) | {"released": lock.released})
-        rows = cursor.fetchall()
-    for entry, leaf_index, archived_override, record in rows:
-        amendment = amendment_of(bytes(record))
-        override = archived_override if amendment is None else amendment.override
-        at = None if amendment is None else _moment(amendment.at)
-        reason = _refusal(lock, entry, override, at, told)
+        changes = [_change(*row) for row in cursor.fetchall()]
+    for change in changes:
+        reason = _refusal(ledger, lock, change, told)
         if reason is not None:
             text = f"it was locked by the lock {number} when it was amended or removed, and {reason}"
-            yield _finding(ledger, leaf_index, text)
+            yield _finding(ledger, change.leaf_index, text)
 
 
-def _refusal(lock: _ToldLock, entry: str, number: int | None, at: datetime | None, told: _Told) -> str | None:
+def _change(entry: str, leaf_index: int, archived_override: int | None, next_leaf: int, record: bytes) -> _Change:
+    amendment = amendment_of(bytes(record))
+    override = archived_override if amendment is None else amendment.override
+    return _Change(entry, leaf_index, next_leaf, override, None if amendment is None else moment(amendment.at))
+
+
+def _refusal(ledger: Ledger, lock: ToldLock, change: _Change, told: Told) -> str | None:
     """Say why a version that the lock covered may not have been superseded then, or None."""
-    until = _moment(lock.facts.get("until"))
-    if until is not None and at is not None and at > until:
+    lie = None if change.at is None else contradicted(ledger, change.next_leaf, change.at)
+    if lie is not None:
+        return lie
+    until = moment(lock.facts.get("until"))
+    if until is not None and change.at is not None and change.at > until:
         return None
     if lock.facts.get("kind") == LogLock.Kind.COMPLIANCE:
         return "nobody may change it in mode compliance"
-    override = None if number is None else told.overrides.get(number)
-    if override is None or override.approved is None:
+    override = None if change.override is None else told.overrides.get(change.override)
+    if override is None or not override.approvals:
         return "no override that another person approved is recorded"
-    return _misfit(override.approved, lock, entry, at)
+    if lock.facts.get("kind") == LogLock.Kind.HOLD and not override.requested.data.get("lifts_holds"):
+        return f"the override {change.override} does not lift legal holds"
+    return _misfit(ledger, override, change, lock)
 
 
-def _misfit(approved: _Step, lock: _ToldLock, entry: str, at: datetime | None) -> str | None:
-    """Say why an approved override does not permit the change, or None."""
-    number = approved.data.get("override")
-    if entry not in approved.data.get("entries", ()) or approved.leaf_index < lock.leaf_index:
+def _misfit(ledger: Ledger, override: ToldOverride, change: _Change, lock: ToldLock | None = None) -> str | None:
+    """Say why an override that was approved does not permit the change, or None."""
+    number = change.override
+    is_older = lock is not None and override.approvals[-1].leaf_index < (lock.in_force or lock.started).leaf_index
+    if is_older or change.entry not in override.requested.data.get("entries", ()):
         return f"the override {number} was not approved for this entry under this lock"
-    if lock.facts.get("kind") == LogLock.Kind.HOLD and not approved.data.get("lifts_holds"):
-        return f"the override {number} does not lift legal holds"
-    ends = approved.at + timedelta(hours=int(approved.data.get("hours", 0))) + _SLACK
-    if at is not None and not approved.at - _SLACK <= at <= ends:
+    if not any(_comes_after(ledger, change.next_leaf, step) for step in override.approvals):
+        return f"the override {number} was approved after that"
+    if override.ended is not None and _comes_after(ledger, change.next_leaf, override.ended):
+        return f"the override {number} had ended by then"
+    lasts = timedelta(hours=rows.hours(override))
+    if change.at is not None and not any(
+        step.at - SLACK <= change.at <= step.at + lasts + SLACK for step in override.approvals
+    ):
         return f"the override {number} did not run then"
     return None
 
 
-def _override_rows(told: _Told) -> Iterator[Finding]:
-    """Compare overrides with their records (step 1)."""
-    rows = {row.pk: row for row in LockOverride.objects.all()}
-    for number in sorted({*told.overrides, *rows}):
-        row, said = rows.get(number), told.overrides.get(number)
-        if row is None or said is None:
-            where = "gone from its table" if row is None else "in no system entry"
-            yield _finding(None, None, f"the override {number} is {where}")
-            continue
-        if any(said.facts.get(name) != value for name, value in override_facts(row).items()):
-            yield _finding(None, None, f"the override {number} is not what its system entries say")
-        if row.runs_until is not None and said.approved is None:
-            yield _finding(None, None, f"the override {number} was approved, and no system entry says so")
-        if row.reviewed_by is not None and not said.reviewed:
-            yield _finding(None, None, f"the override {number} was reviewed, and no system entry says so")
+def _comes_after(ledger: Ledger, leaf_index: int, step: Step) -> bool:
+    """Tell whether a leaf of a ledger was made after a step of an override, as the order of leaves has it."""
+    if ledger.name == ACTIVITY_LEDGER:
+        return leaf_index > step.leaf_index
+    size: int = step.data.get("at_sizes", {}).get(ledger.name, 0)
+    return leaf_index >= size
 
 
-def _policy_rows(told: _Told) -> Iterator[Finding]:
-    """Compare policies with their records (step 1)."""
-    rows = {row.name: policy_facts(row) for row in LockPolicy.objects.select_related("ledger")}
-    for name in sorted(rows):
-        said = told.policies.get(name)
-        if said is None or any(said.get(key) != value for key, value in rows[name].items()):
-            yield _finding(None, None, f"the lock policy {name} is not what its last system entry says")
+def _past_deadlines(ledger: Ledger, told: Told) -> Iterator[Finding]:
+    """Look at what superseded versions past the deadline of a policy of time that was enabled (step 4)."""
+    for step, following in policies.deadlines(told, ledger):
+        asked = {name: orjson.dumps(step.data.get(name)).decode() for name in ("rule", "scope")}
+        with connection.cursor() as cursor:
+            cursor.execute(_PAST_DEADLINE, asked | {"ledger": ledger.pk})
+            found = cursor.fetchall()
+        for *row, deadline in found:
+            change = _change(*row)
+            made = max(filter(None, (change.at, earliest(ledger, change.next_leaf))), default=None)
+            since = max(deadline, step.at) + SLACK
+            if made is None or made <= since or (following is not None and made > following.at - SLACK):
+                continue
+            override = None if change.override is None else told.overrides.get(change.override)
+            if override is None or not override.approvals or _misfit(ledger, override, change) is not None:
+                text = f"it was amended or removed after the lock policy {step.data.get('name')} had locked it"
+                yield _finding(ledger, change.leaf_index, text)
 
 
-def _scope(ledger: Ledger, lock: _ToldLock) -> dict[str, Any]:
+def _scope(ledger: Ledger, lock: ToldLock) -> dict[str, Any]:
     return {
         "ledger": ledger.pk,
         "size": lock.facts.get("size") or 0,
         "scope": orjson.dumps(lock.facts.get("scope") or {}).decode(),
     }
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return parse_timestamp(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
 
 
 def _finding(ledger: Ledger | None, leaf_index: int | None, reason: str) -> Finding:

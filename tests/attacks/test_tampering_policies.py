@@ -1,0 +1,123 @@
+"""Lock policies that somebody who owns the database edits, removes or leads past what they lock: verify says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from activity.services import record
+from locking import policies
+from signing.ledger import sign_checkpoint
+from signing.queries import ledger_named
+from tests.attacks.conftest import Attacked, another_event
+from tests.attacks.intruder import assert_clean
+from tests.attacks.tampering import Locked, assert_caught
+
+RULES: dict[str, dict[str, Any]] = {
+    "aged": {"kind": "age", "days": 9000},
+    "grown": {"kind": "count", "entries": 100},
+    "asked": {"kind": "event", "type": "audit.completed", "sources": ["grc"]},
+}
+AUDITED = replace(another_event(1), type="audit.completed", source="grc", event_id="audit-1")
+
+
+class Policed(Locked):
+    """With three policies of an empty effect: they lock entries of a type that nobody recorded."""
+
+    def __init__(self, attacked: Attacked, **scopes: dict[str, Any]) -> None:
+        super().__init__(attacked)
+        self._guards(on=True)
+        for name, rule in RULES.items():
+            self.set_policy(name, rule, scopes.get(name, {"type": "nobody.recorded-it"}))
+        self._guards(on=False)
+
+    def set_policy(self, name: str, rule: dict[str, Any], scope: dict[str, Any]) -> None:
+        policies.set_policy(
+            name=name,
+            ledger="activity",
+            rule=rule,
+            scope=scope,
+            kind="governance",
+            by=self.approver,
+            reason="the rules",
+            enabled=True,
+        )
+
+    def run(self) -> None:
+        self._guards(on=True)
+        policies.run_all()
+        self._guards(on=False)
+        sign_checkpoint(ledger_named("activity"))
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge what came right after a policy was set, too."""
+    for module in ("locking.verification.policies", "locking.verification", "locking.verification.rows"):
+        monkeypatch.setattr(f"{module}.SLACK", timedelta(seconds=1) if module.endswith("rows") else timedelta())
+
+
+ROWS = {
+    "it is gone": ("DELETE FROM lock_policies WHERE name = 'aged'", "aged is gone from its table"),
+    "it is disabled": ("UPDATE lock_policies SET enabled = false WHERE name = 'aged'", "aged is not what"),
+    "it is late": ("UPDATE lock_policies SET rule = '{\"kind\": \"age\", \"days\": 9001}' WHERE name = 'aged'", "aged is not"),
+    "it is narrowed": ("UPDATE lock_policies SET scope = '{\"type\": \"x\"}' WHERE name = 'grown'", "grown is not what"),
+    "another set it": ("UPDATE lock_policies SET set_by = 'mallory' WHERE name = 'asked'", "asked is not what"),
+    "its day is done": ("UPDATE lock_policies SET done = '9000-01-01' WHERE name = 'aged'", "is said to have locked up to"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ROWS)
+def test_a_policy_is_compared_with_its_record_when(attacked: Attacked, attack: str) -> None:
+    made = Policed(attacked)
+    made.run()
+    made.intruder("SELECT pg_sleep(1)")  # a policy may be a second younger than its record
+    assert_clean()
+    statement, reason = ROWS[attack]
+    made.intruder(statement)
+    assert_caught(reason)
+
+
+def test_a_deadline_that_is_taken_off_an_entry_is_noticed(attacked: Attacked) -> None:
+    made = Policed(attacked, aged={})
+    made.run()
+    assert_clean()
+    made.intruder("UPDATE activity_logs SET locks_at = NULL WHERE leaf_index = 70")
+    assert_caught("its row does not carry the deadline", 70)
+
+
+def test_a_cursor_that_skipped_entries_is_noticed(attacked: Attacked) -> None:
+    made = Policed(attacked, aged={"leaf_from": 70, "leaf_to": 75})
+    assert_clean()
+    made.intruder("UPDATE lock_policies SET next_leaf = 73 WHERE name = 'aged'")
+    assert_caught("its row does not carry the deadline", 72)
+
+
+def test_a_cursor_that_skipped_growth_is_noticed(attacked: Attacked) -> None:
+    made = Policed(attacked)
+    assert_clean()
+    made.intruder("UPDATE lock_policies SET next_leaf = 1000 WHERE name = 'grown'")
+    assert_caught("has passed it, and began no lock for it", 0)
+
+
+def test_a_cursor_that_skipped_an_event_is_noticed(attacked: Attacked) -> None:
+    made = Policed(attacked)
+    made._guards(on=True)
+    obeyed = record(AUDITED).leaf_index
+    made.run()
+    assert_clean()
+    skipped = record(replace(AUDITED, event_id="audit-2")).leaf_index
+    made.intruder("UPDATE lock_policies SET next_leaf = %s WHERE name = 'asked'", skipped + 1)
+    assert_caught("has passed this event, and began no lock for it", skipped)
+    assert obeyed < skipped
+
+
+def test_what_was_changed_past_a_deadline_is_named(attacked: Attacked) -> None:
+    made = Policed(attacked)
+    made.set_policy("now", {"kind": "age", "days": 0}, {"leaf_from": 70, "leaf_to": 71})
+    made.amend(71)
+    made.amend(70)
+    assert_caught("after the lock policy now had locked it", 70)
