@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
@@ -20,9 +21,9 @@ import psycopg
 import pytest
 
 from activity.services import record_many
-from tests.attacks.intruder import real_events
 from tests.attacks.locked_sql import COLUMNS, LAST_LEAF, LEDGER, amend, at, overridden, parts, remove
 from tests.clusters import Database
+from tests.locking.test_services import EVENT
 
 ROUNDS = 500
 Act = Callable[[], Any]
@@ -261,7 +262,7 @@ EASY = ("explicit entries", "removal", "chunks", "end of an override", "two lock
 
 @pytest.fixture
 def race(fresh_database: Database) -> Iterator[Race]:
-    record_many(real_events(2 * ROUNDS))
+    record_many([replace(EVENT, event_id=f"race-{number}") for number in range(ROUNDS + 20)])
     with ThreadPoolExecutor(3) as pool:
         yield Race(fresh_database, pool)
 
