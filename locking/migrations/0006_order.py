@@ -11,7 +11,7 @@ _SQL = Path(__file__).parent / "sql"
 class Migration(migrations.Migration):
     """Replaces one function."""
 
-    dependencies: ClassVar = [("locking", "0004_extensions")]
+    dependencies: ClassVar = [("locking", "0005_chunks")]
     operations: ClassVar = [
-        migrations.RunSQL((_SQL / "0005_order.sql").read_text(), (_SQL / "0005_order.reverse.sql").read_text()),
+        migrations.RunSQL((_SQL / "0006_order.sql").read_text(), (_SQL / "0006_order.reverse.sql").read_text()),
     ]
