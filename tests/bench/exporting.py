@@ -60,7 +60,7 @@ def measure(database: Database, scale: Scale) -> dict[str, float]:
         record_many(events.fresh(_BATCH))
     database.superuser().execute("VACUUM ANALYZE activity_logs")
     with tempfile.TemporaryDirectory() as directory, _stored_in(directory):
-        auditor = _auditor()
+        auditor = auditor_with_key()
         copied = clocks.seconds(lambda: _copied(database, Path(directory)))
         with _made(database, auditor, directory, leaf_to=scale.exported_events // 10) as made:
             small = made
@@ -100,7 +100,8 @@ def _stored_in(directory: str) -> Iterator[None]:
         yield
 
 
-def _auditor() -> User:
+def auditor_with_key() -> User:
+    """Return somebody who may export the ledger `activity`, and has a key for it."""
     auditor = User.objects.create_user("auditor")
     auditor.groups.add(Group.objects.get(name=AUDITOR))
     authority.grant_ledger(ledger="activity", to=auditor, by="bench", reason="bench")

@@ -65,6 +65,7 @@ class Scale:
     exported_events: int
     report_entries: int
     locked_entries: int
+    waited_reports: int
 
 
 FULL = Scale(
@@ -82,6 +83,7 @@ FULL = Scale(
     exported_events=1_000_000,
     report_entries=10_000,
     locked_entries=1_000_000,
+    waited_reports=60,
 )
 QUICK = Scale(
     rounds=3,
@@ -98,6 +100,7 @@ QUICK = Scale(
     exported_events=100_000,
     report_entries=1_000,
     locked_entries=50_000,
+    waited_reports=12,
 )
 
 

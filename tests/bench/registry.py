@@ -3,6 +3,7 @@
 from tests.bench import (
     accesses,
     batches,
+    export_requests,
     exporting,
     ledgers,
     lists,
@@ -27,6 +28,7 @@ MEASUREMENTS = (
     accesses.MEASUREMENT,
     lists.MEASUREMENT,
     exporting.MEASUREMENT,
+    export_requests.MEASUREMENT,
     reports.MEASUREMENT,
     locks.LOCKING,
     locks.AMENDING,

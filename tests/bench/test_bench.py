@@ -39,6 +39,7 @@ PROMISED = {
     "export_memory_growth": "≤ 1.2",
     "export_two_workers_ratio": "≤ 0.6",
     "export_verify_ratio": "≤ 1.5",
+    "export_pdf_request_p95_seconds": "≤ 3",
     "report_time_ratio": "≤ 0.35",
     "report_memory_ratio": "≤ 0.2",
     "lock_filter_ratio": "≤ 2",
