@@ -105,8 +105,9 @@ def _page(query: QueryDict, form: FilterForm, readable: frozenset[str]) -> dict[
         "scanned": found.scanned,
     }
     further = query.copy()
+    further.pop("cursor", None)
+    context["filters"] = further.urlencode()
     if "cursor" in query:
-        further.pop("cursor")
         context["first_page"] = f"?{further.urlencode()}"
     if found.next is not None:
         further["cursor"] = filters.cursor_of(asked, found.next)

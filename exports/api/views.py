@@ -25,6 +25,10 @@ from signing.errors import ExportKeyError, LedgerNotFoundError
 _LISTED = 100
 _MEMBERS = {"ledger": str, "filters": dict, "formats": list, "purpose": str, "case": str}
 _OPTIONAL = {"filters", "case"}
+_NO_REDACTION = (
+    "an entry is exported whole or not at all, for what is left of a redacted record cannot be proved: narrow the "
+    "filter, and what it leaves out of a range is exported as hashes"
+)
 
 
 class MayExport(BasePermission):
@@ -119,7 +123,9 @@ def _order(said: Any) -> dict[str, Any]:
     """Return the members of an order. Raises BadOrderError."""
     if not isinstance(said, dict):
         raise BadOrderError("an order is a JSON object")
-    unknown = [name for name in said if name not in _MEMBERS]
+    if said.get("redaction") is not None:
+        raise BadOrderError(_NO_REDACTION)
+    unknown = [name for name in said if name not in _MEMBERS and name != "redaction"]
     missing = [name for name in _MEMBERS if name not in said and name not in _OPTIONAL]
     wrong = [name for name, kind in _MEMBERS.items() if name in said and not isinstance(said[name], kind)]
     if unknown or missing or wrong:
@@ -128,7 +134,7 @@ def _order(said: Any) -> dict[str, Any]:
     texts = [*said.get("filters", {}).values(), *said["formats"]]
     if not all(isinstance(text, str) for text in texts):
         raise BadOrderError("filters and formats are strings, as in an address")
-    return {"filters": {}, **said}
+    return {"filters": {}, **{name: said[name] for name in _MEMBERS if name in said}}
 
 
 def _faults(unknown: list[str], missing: list[str], wrong: list[str]) -> list[tuple[str, list[str]]]:

@@ -72,6 +72,13 @@ def test_a_wrong_order_is_a_problem_document(client: Client, changes: dict[str, 
     assert not Export.objects.exists()
 
 
+def test_redaction_is_refused_with_its_reason(client: Client) -> None:
+    response = ordered(client, redaction="without addresses")
+    assert (response.status_code, response.json()["code"]) == (400, "bad-order")
+    assert "cannot be proved" in response.json()["detail"]
+    assert not Export.objects.exists()
+
+
 def test_what_is_no_object_is_no_order(client: Client) -> None:
     response = client.post(EXPORTS, [ORDER], content_type="application/json")
     assert (response.status_code, response.json()["code"]) == (400, "bad-order")

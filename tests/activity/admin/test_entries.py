@@ -1,6 +1,8 @@
 """Reading entries in the admin: granted ledgers alone, each entry with its verdict, a page at a time."""
 
+import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -167,3 +169,22 @@ def test_nobody_adds_changes_or_removes_an_entry(ann: Client) -> None:
         assert root.post(address, {"actor": "eve", "post": "yes"}).status_code == 403
     assert reverse("admin:activity_activitylog_add") not in root.get(LIST).content.decode()
     assert (newest().actor, ActivityLog.objects.count()) == ("ann", before)
+
+
+def exporting_links(response: Any) -> list[str]:
+    found = re.findall(r'href="(/exports/new/[^"]*)"', response.content.decode())
+    return [unescape(one) for one in found]
+
+
+def test_what_the_list_shows_is_exported_with_its_filters_by_whoever_may(ann: Client) -> None:
+    (link,) = exporting_links(ann.get(f"{LIST}?type=test.event&occurred_from=&order=id"))
+    assert link == "/exports/new/?type=test.event&order=id"
+    assert 'name="type" value="test.event"' in ann.get(link).content.decode()
+    assert exporting_links(administrator("rita", "reader", "activity").get(LIST)) == []
+
+
+def test_an_entry_is_exported_from_its_page(ann: Client) -> None:
+    entry = newest()
+    (link,) = exporting_links(ann.get(page(entry)))
+    assert link == f"/exports/new/?ledger=activity&leaf_index={entry.leaf_index}"
+    assert f'name="leaf_index" value="{entry.leaf_index}"' in ann.get(link).content.decode()
