@@ -1,13 +1,13 @@
 """Who made a CMS signature that is right: certificate, time stamp, and whether he is pinned. Pure.
 
-1. the time stamp is over this signature, of a pinned authority
+1. the time stamp is over this signature and not older than it, of a pinned authority
 2. the certificate is one that may sign, was valid then, and is the one that the claim names
 3. the signer, or an issuer of his certificate, is pinned
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from exports.verifier.pins import Pins
     from exports.verifier.report import Report
     from signing.cms import Signature
+
+_CLOCKS = timedelta(minutes=5)  # by which those of signer and authority may differ
 
 
 def check_signer(found: Signature, report: Report, pins: Pins, claim: Claim | None) -> None:
@@ -73,6 +75,10 @@ def _check_time_stamp(report: Report, pins: Pins, found: Signature, claim: Claim
     subject = certificates.facts(stamp.certificate).subject
     if claim is not None and claimed is None:
         report.wrong(Name.TIME_STAMP, "there is one, and the manifest says that none was asked for")
+        return None
+    if found.signing_time > stamp.at + _CLOCKS:
+        when = f"{stamp.at:%Y-%m-%d %H:%M:%S}, before the signer claims to have signed"
+        report.wrong(Name.TIME_STAMP, f"it is of {when} ({found.signing_time:%Y-%m-%d %H:%M:%S} UTC)")
         return None
     if not pins.holds_one_of([stamp.certificate, *stamp.chain]):
         text = f"{subject} says {stamp.at:%Y-%m-%d %H:%M:%S} UTC; that authority is not pinned (--trust tsa.pem)"
