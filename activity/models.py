@@ -170,6 +170,15 @@ class ActivityLog(EntryVersion):
         present = type(self).objects.filter(pk=self.pk).first()
         return (present and present.locked_error()) or ImmutableRowError(type(self))
 
+    @property
+    def lock_words(self) -> str:
+        """Return "locked", "override runs" or nothing, as the guard AL002 judges; by this machine's clock."""
+        now = datetime.now(UTC)
+        is_fixed = self.compliance_until is not None and self.compliance_until > now
+        if self.locked and not is_fixed and self.override_until is not None and self.override_until > now:
+            return "override runs"
+        return "locked" if self.locked_error() else ""
+
     def locked_error(self) -> EntryLockedError | None:
         """Return the error that says which locks hold this entry now, and why, in the words of the guard AL002."""
         now = datetime.now(UTC)

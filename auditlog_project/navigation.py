@@ -13,6 +13,8 @@ from django.views.decorators.http import require_safe
 
 from activity.access import READ_PERMISSION
 from exports.services import ORDER_PERMISSION
+from locking.services import LOCK, SEE, SEE_OVERRIDES
+from locking.waiting import open_steps
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -22,21 +24,30 @@ SIGNED_IN = "signed in"
 
 
 class Link(NamedTuple):
-    """A page, and the permission without which its link is not shown; "" is for everybody, SIGNED_IN for people."""
+    """A page, and the permission without which its link is not shown; "" is for everybody, SIGNED_IN for people.
+
+    `chosen` is the title of an action for entries that were chosen one by one (?entry=ID), "" if it takes none.
+    """
 
     title: str
     url_name: str
     permission: str
+    chosen: str = ""
 
 
 LINKS = (
     Link("Logs", "logs", READ_PERMISSION),
     Link("Exports", "exports", ORDER_PERMISSION),
+    Link("Locks", "locks", SEE),
+    Link("Overrides", "overrides", SEE_OVERRIDES),
     Link("Verify", "verify", ""),
     Link("Accesses", "meta-logs", SIGNED_IN),
 )
 # What can be done with the entries that a list shows; the list adds its filters to the address.
-ACTIONS = (Link("Export these", "order-export", ORDER_PERMISSION),)
+ACTIONS = (
+    Link("Export these", "order-export", ORDER_PERMISSION),
+    Link("Lock these", "lock-entries", LOCK, "Lock the chosen ones"),
+)
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -53,7 +64,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if user.is_staff:
         shown.append({"title": "Administration", "url": reverse("admin:index"), "here": False})
     actions = [
-        {"title": link.title, "url": reverse(link.url_name)} for link in ACTIONS if user.has_perm(link.permission)
+        {"title": link.title, "url": reverse(link.url_name), "chosen": link.chosen}
+        for link in ACTIONS
+        if user.has_perm(link.permission)
     ]
     return {"navigation": shown, "list_actions": actions}
 
@@ -64,7 +77,9 @@ def _may_follow(user: Any, permission: str) -> bool:
 
 @require_safe
 def start(request: HttpRequest) -> HttpResponse:
-    """Lead everybody to the page that is his."""
+    """Lead everybody to the page that is his; first to what waits for a second person, where he may see it."""
+    if any(step.waits for step in open_steps(request.user)):
+        return redirect("open-steps")
     if request.user.has_perm(READ_PERMISSION):
         return redirect("logs")
     if not request.user.is_authenticated:

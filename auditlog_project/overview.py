@@ -1,4 +1,4 @@
-"""What the start page of the admin says, worst first: findings, verifications, keys. Reads; writes nothing.
+"""What the start page of the admin says, worst first: findings, open steps, verifications, keys. Only reads.
 
     bad      something is open that a verification found
     doubt    nothing bad is known, and something that one would need to be calm is not there
@@ -19,6 +19,7 @@ from django.urls import reverse
 
 from activity import access, notices, queries, watch
 from activity.models import ApiKey, Delivery, Notice, OpenFinding, VerificationRun
+from locking.waiting import OpenStep, open_steps
 from signing.models import Ledger, SigningKey
 from signing.queries import latest_checkpoint
 from signing.verdicts import ALARMS, Verdict
@@ -75,6 +76,7 @@ class Overview:
     cases: list[OpenCase] = field(default_factory=list)
     more_cases: bool = False
     doubts: list[str] = field(default_factory=list)
+    steps: list[OpenStep] = field(default_factory=list)
     active_keys: list[SigningKey] = field(default_factory=list)
     ending_api_keys: list[ApiKey] = field(default_factory=list)
     sees_runs: bool = False
@@ -105,6 +107,7 @@ def of(user: User | AnonymousUser) -> Overview:
     if page.sees_keys:
         page.active_keys = list(SigningKey.objects.filter(state=SigningKey.State.ACTIVE).defer("sealed_private_key"))
         page.doubts += _doubts_of_keys(page.active_keys)
+    page.steps = open_steps(user)
     if _sees(user, "activity.view_apikey"):
         page.ending_api_keys = _ending_api_keys()
     return page

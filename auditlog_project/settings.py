@@ -298,7 +298,7 @@ FILE_UPLOAD_HANDLERS = [
 AUDITLOG_PUBLIC_URL = env.str("AUDITLOG_PUBLIC_URL", default="")
 # What apps above activity show beside an entry on its page: functions that take request and entry and return an
 # activity.views.panels.Panel, or None.
-AUDITLOG_ENTRY_PANELS = ["metaaudit.panels.seen_by"]
+AUDITLOG_ENTRY_PANELS = ["locking.panels.locks_of_entry", "metaaudit.panels.seen_by"]
 # Seconds in which a request must have arrived whole; large ones get more, see slow_clients.py.
 AUDITLOG_REQUEST_SECONDS = env.int("AUDITLOG_REQUEST_SECONDS", default=20)
 # Largest `data` of one event that is kept beside its record, in bytes.

@@ -11,6 +11,7 @@ from auditlog_project.navigation import start
 from auditlog_project.openapi.views import OpenApiJson, OpenApiYaml, docs
 from auditlog_project.sign_in import AdminSignIn, SignIn
 from exports.urls import pages as exports_pages
+from locking.urls import pages as locking_pages
 from metaaudit.urls import pages as metaaudit_pages
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -22,12 +23,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("first-login/<uidb64>/<token>/", FirstLogin.as_view(), name="first-login"),
     path("", include(activity_pages)),
     path("", include(exports_pages)),
+    path("", include(locking_pages)),
     path("", include(metaaudit_pages)),
     path("healthz", healthz),
     path("readyz", readyz),
     path("api/v1/openapi.json", OpenApiJson.as_view()),
     path("api/v1/openapi.yaml", OpenApiYaml.as_view()),
-    path("api/v1/docs", docs),
+    path("api/v1/docs", docs, name="api-docs"),
     path("api/v1/", include("activity.urls")),
     path("api/v1/", include("exports.urls")),
     path("api/v1/", include("locking.urls")),

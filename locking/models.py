@@ -149,6 +149,12 @@ class LockOverride(GuardedModel):
     def __str__(self) -> str:
         return f"override {self.pk}"
 
+    @property
+    def waits_for_review(self) -> bool:
+        """Tell whether it was approved, has ended, and nobody has signed it off yet."""
+        has_ended = self.state in {self.State.CLOSED, self.State.EXPIRED}
+        return has_ended and self.decided_by is not None and self.reviewed_by is None
+
 
 class LockPolicy(GuardedModel):
     """When which entries of a ledger are locked by themselves; `rule` and `scope` are explained in policies.py."""

@@ -1,6 +1,6 @@
 """E-mails to those who must act: approvers of a request, and everybody who may review. A failed one stops nothing.
 
-What is asked for stands on the start page of the admin as well; the mail only saves the waiting.
+What is asked for stands on the start page as well; the mail only saves the waiting.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import smtplib
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.mail import send_mail
-from django.db.models import Q
+from django.urls import reverse
+
+from locking.people import able
 
 if TYPE_CHECKING:
     from locking.models import LockOverride, LogLock
@@ -27,6 +28,7 @@ def override_requested(made: LockOverride) -> None:
         f"{made}: {made.requested_by} asks to change {len(made.entries)} locked entries",
         f"{made.requested_by} asks for {made.hours} hours. Reason: {made.reason}\nCase: {made.case_reference or '-'}",
         skipped=made.requested_by,
+        page=reverse("override", args=[made.pk]),
     )
 
 
@@ -37,6 +39,7 @@ def release_requested(made: LogLock) -> None:
         f"{made}: {made.release_requested_by} asks for its release",
         f"Kind: {made.kind}, entries: {made.count:,}. Reason: {made.release_reason}",
         skipped=made.release_requested_by or "",
+        page=reverse("lock", args=[made.pk]),
     )
 
 
@@ -47,16 +50,18 @@ def review_open(made: LockOverride) -> None:
         f"{made} has ended and waits for a review",
         f"{made.used_count} changes were made. Asked for by {made.requested_by}, decided by {made.decided_by}.",
         skipped=made.requested_by,
+        page=reverse("override", args=[made.pk]),
     )
 
 
-def _tell(permission: str, subject: str, text: str, *, skipped: str) -> None:
-    held = Q(groups__permissions__codename=permission) | Q(user_permissions__codename=permission)
-    people = User.objects.filter(held, is_active=True).exclude(username=skipped).exclude(email="").distinct()
+def _tell(permission: str, subject: str, text: str, *, skipped: str, page: str) -> None:
+    people = able(permission=f"locking.{permission}", but=skipped).exclude(email="")
     addresses = list(people.values_list("email", flat=True))
     if not addresses:
         _LOG.warning("nobody can be told by e-mail: %s", subject)
         return
+    if settings.AUDITLOG_PUBLIC_URL:
+        text += f"\n\n{settings.AUDITLOG_PUBLIC_URL.rstrip('/')}{page}"
     try:
         send_mail(f"auditlog {settings.AUDITLOG_ORIGIN}: {subject}", text, settings.DEFAULT_FROM_EMAIL, addresses)
     except (OSError, smtplib.SMTPException) as error:

@@ -18,7 +18,7 @@ Without them everything is locked that the policy's filter matches up to the eve
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.db import connection, transaction
@@ -32,6 +32,7 @@ from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
 from locking import scopes, services
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock
+from locking.previews import Preview, preview
 from locking.queries import policy_facts
 from signing.queries import head, ledger_named
 
@@ -42,17 +43,8 @@ if TYPE_CHECKING:
 
 SET = "locking.add_lockpolicy"
 MAX_NAME = 100
-SAMPLE = 10  # entries that a dry run shows
 _EVENTS = 1_000  # entries that a cursor looks at in one step
-_MAX_DAYS = 36_500
-
-
-class DryRun(NamedTuple):
-    """What a policy would lock if it ran now, and what of it is locked already."""
-
-    matching: int
-    locked_already: int
-    sample: list[ActivityLog]
+MAX_DAYS = 36_500
 
 
 def set_policy(  # noqa: PLR0913 all that a policy is
@@ -77,8 +69,8 @@ def set_policy(  # noqa: PLR0913 all that a policy is
         raise LockRefusedError(f"a policy has a name of 1 to {MAX_NAME} characters")
     if kind not in LogLock.Kind.values or (kind == LogLock.Kind.HOLD and lock_days is not None):
         raise LockRefusedError(f"its locks are of kind {', '.join(LogLock.Kind.values)}, a hold without an end")
-    if lock_days is not None and not 1 <= lock_days <= _MAX_DAYS:
-        raise LockRefusedError(f"its locks last 1 to {_MAX_DAYS:,} days, or for good")
+    if lock_days is not None and not 1 <= lock_days <= MAX_DAYS:
+        raise LockRefusedError(f"its locks last 1 to {MAX_DAYS:,} days, or for good")
     opened = services.readable(by=by, name=ledger)
     policy = LockPolicy(
         name=name,
@@ -109,24 +101,10 @@ def set_policy(  # noqa: PLR0913 all that a policy is
     return LockPolicy.objects.select_related("ledger").get(name=name)
 
 
-def dry_run(*, ledger: str, rule: dict[str, Any], scope: dict[str, Any]) -> DryRun:
+def dry_run(*, ledger: str, rule: dict[str, Any], scope: dict[str, Any]) -> Preview:
     """Return how many entries such a policy would lock now, with the latest of them, and lock nothing."""
     opened = ledger_named(ledger)
-    said = scopes.filter_of(scope) | _due(checked_rule(rule), datetime.now(UTC), head(opened).size)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*), count(*) FILTER (WHERE a.locked) FROM public.activity_logs a "
-            "WHERE a.ledger_id = %s AND public.lock_matches(%s::jsonb, a)",
-            [opened.pk, orjson.dumps(said).decode()],
-        )
-        count, locked = cursor.fetchone()
-        cursor.execute(
-            "SELECT a.id FROM public.activity_logs a WHERE a.ledger_id = %s AND public.lock_matches(%s::jsonb, a) "
-            "ORDER BY a.id DESC LIMIT %s",
-            [opened.pk, orjson.dumps(said).decode(), SAMPLE],
-        )
-        ids = [row[0] for row in cursor.fetchall()]
-    return DryRun(count, locked, list(ActivityLog.objects.filter(pk__in=ids).select_related("ledger")))
+    return preview(opened, scopes.filter_of(scope) | _due(checked_rule(rule), datetime.now(UTC), head(opened).size))
 
 
 def run_all() -> int:
@@ -165,13 +143,13 @@ def checked_rule(rule: Any) -> dict[str, Any]:
     if set(rule) != {"kind", *names}:
         raise LockRefusedError(f"a rule of kind {rule['kind']} has {', '.join(names)}, and nothing else")
     for name in names:
-        _CHECKS[name](rule[name])
+        CHECKS[name](rule[name])
     return dict(rule)
 
 
 def _days(value: Any) -> None:
-    if type(value) is not int or not 0 <= value <= _MAX_DAYS:
-        raise LockRefusedError(f"days are a number from 0 to {_MAX_DAYS:,}")
+    if type(value) is not int or not 0 <= value <= MAX_DAYS:
+        raise LockRefusedError(f"days are a number from 0 to {MAX_DAYS:,}")
 
 
 def _period(value: Any) -> None:
@@ -204,7 +182,7 @@ _RULES = {
     "event": ("type", "sources"),
     "count": ("entries",),
 }
-_CHECKS: dict[str, Any] = {
+CHECKS: dict[str, Any] = {
     "days": _days,
     "period": _period,
     "type": _type,

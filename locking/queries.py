@@ -5,21 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db.models import Q
+from django.db.models import BooleanField, Q
+from django.db.models.expressions import RawSQL
 
+from activity.models import ActivityLog
 from activity.record import timestamp
-from locking.models import LockOverride, LogLock
+from activity.services import SYSTEM_SOURCE
+from locking.models import LIFTED, LockOverride, LockPolicy, LogLock
+from signing.models import LedgerHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.db.models import QuerySet
 
-    from activity.models import ActivityLog
-    from locking.models import LockPolicy
-
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_LOCK_ID = 2**63 - 1
+LOCK_STEPS = ("started", "in-force", "extended", "release-requested", "released", "expired")
+OVERRIDE_STEPS = ("requested", "approved", "denied", "closed", "expired", "reviewed")
+_STEPS = [
+    *(f"auditlog.lock.{step}" for step in LOCK_STEPS),
+    *(f"auditlog.override.{step}" for step in OVERRIDE_STEPS),
+]
+TO_REVIEW = Q(
+    state__in=[LockOverride.State.CLOSED, LockOverride.State.EXPIRED], decided_by__isnull=False, reviewed_by=None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +116,74 @@ def locks_in(ledgers: Iterable[str]) -> QuerySet[LogLock]:
     return LogLock.objects.filter(ledger__name__in=ledgers).select_related("ledger").order_by("-pk")
 
 
-def overrides_to_decide() -> QuerySet[LockOverride]:
+def progress(made: LogLock) -> int | None:
+    """Return to how many percent of its ledger a lock was applied, or lifted after its end; None if neither goes on."""
+    if made.state == LogLock.State.IN_FORCE or made.lifted_to == LIFTED:
+        return None
+    is_applied = made.state == LogLock.State.APPLYING
+    size = LedgerHead.objects.values_list("size", flat=True).get(ledger=made.ledger_id)
+    end = min(size, made.scope.get("leaf_to", size)) if is_applied else size
+    return min(100 * (made.next_leaf if is_applied else made.lifted_to) // max(end, 1), 99)
+
+
+def ended_locks_over(entry: ActivityLog) -> QuerySet[LogLock]:
+    """Return the locks that have ended and whose scope the entry, as it is now, was in; the newest first."""
+    fell_under = RawSQL(
+        "EXISTS (SELECT FROM public.activity_logs a WHERE a.id = %s AND public.lock_matches(log_locks.scope, a))",
+        [entry.pk],
+        output_field=BooleanField(),
+    )
+    ended = LogLock.objects.filter(
+        ledger=entry.ledger_id,
+        state__in=[LogLock.State.RELEASED, LogLock.State.EXPIRED],
+        in_force_at__gte=entry.recorded_at,
+    )
+    return ended.filter(fell_under).order_by("-pk")
+
+
+def steps_of(subject: str) -> QuerySet[ActivityLog]:
+    """Return the system entries about `lock 7` or `override 7`, the first one first."""
+    about = ActivityLog.objects.filter(target=subject, source=SYSTEM_SOURCE, type__in=_STEPS)
+    return about.select_related("ledger", "key").order_by("id")
+
+
+def overrides_in(ledgers: Iterable[str]) -> QuerySet[LockOverride]:
+    """Return the overrides all of whose entries are in these ledgers, the newest first."""
+    within = RawSQL(
+        "NOT EXISTS (SELECT FROM public.activity_logs a JOIN public.ledgers l ON l.id = a.ledger_id "
+        "WHERE a.id = ANY (lock_overrides.entries) AND l.name <> ALL (%s))",
+        [sorted(ledgers)],
+        output_field=BooleanField(),
+    )
+    return LockOverride.objects.filter(within).order_by("-pk")
+
+
+def overrides_of(entry: ActivityLog) -> QuerySet[LockOverride]:
+    """Return the overrides that name an entry, the newest first."""
+    return LockOverride.objects.filter(entries__contains=[entry.pk]).order_by("-pk")
+
+
+def policies_in(ledgers: Iterable[str]) -> QuerySet[LockPolicy]:
+    """Return the policies of these ledgers by name."""
+    return LockPolicy.objects.filter(ledger__name__in=ledgers).select_related("ledger").order_by("name")
+
+
+def overrides_to_decide(ledgers: Iterable[str]) -> QuerySet[LockOverride]:
     """Return the overrides that wait for an approver, the oldest first."""
-    return LockOverride.objects.filter(state=LockOverride.State.REQUESTED).order_by("pk")
+    return overrides_in(ledgers).filter(state=LockOverride.State.REQUESTED).order_by("pk")
 
 
-def overrides_to_review() -> QuerySet[LockOverride]:
+def overrides_running(ledgers: Iterable[str]) -> QuerySet[LockOverride]:
+    """Return the overrides that were approved and have not ended, the oldest first."""
+    return overrides_in(ledgers).filter(state=LockOverride.State.APPROVED).order_by("pk")
+
+
+def overrides_to_review(ledgers: Iterable[str]) -> QuerySet[LockOverride]:
     """Return the overrides that were approved, have ended, and wait for a review."""
-    ended = [LockOverride.State.CLOSED, LockOverride.State.EXPIRED]
-    return LockOverride.objects.filter(state__in=ended, decided_by__isnull=False, reviewed_by=None).order_by("pk")
+    return overrides_in(ledgers).filter(TO_REVIEW).order_by("pk")
 
 
-def releases_to_give() -> QuerySet[LogLock]:
+def releases_to_give(ledgers: Iterable[str]) -> QuerySet[LogLock]:
     """Return the locks whose release was asked for, the oldest first."""
     wanted = Q(state=LogLock.State.IN_FORCE, release_requested_by__isnull=False)
-    return LogLock.objects.filter(wanted).select_related("ledger").order_by("pk")
+    return locks_in(ledgers).filter(wanted).order_by("pk")

@@ -67,6 +67,7 @@ _ROUTES: dict[str, tuple[str | None, str | None]] = {
     "meta-logs/activity/": ("meta_list", None),
     "meta-logs/export/": ("download", None),
     "meta-logs/order/": ("view", "export"),
+    "locks/new/preview/": (None, "search"),
 }
 _METHODS: dict[tuple[str, str], str] = {
     ("PATCH", "api/v1/logs/<uuid:entry_id>"): "amend",
@@ -74,7 +75,13 @@ _METHODS: dict[tuple[str, str], str] = {
 }
 # What does not change anything although its method could.
 _READS = frozenset(
-    {"api/v1/verify", "verify/", "api/v1/meta-logs/<uuid:meta_id>/replay", "meta-logs/<uuid:meta_id>/replay/"}
+    {
+        "api/v1/verify",
+        "verify/",
+        "api/v1/meta-logs/<uuid:meta_id>/replay",
+        "meta-logs/<uuid:meta_id>/replay/",
+        "locks/new/preview/",
+    }
 )
 # The first pattern that a route begins with.
 _PREFIXES: tuple[tuple[str, str | None, str | None], ...] = (
@@ -85,6 +92,9 @@ _PREFIXES: tuple[tuple[str, str | None, str | None], ...] = (
     (r"admin/metaaudit/metalog/$", "meta_list", None),
     (r"admin/metaaudit/metalog/", "meta_retrieve", None),
     (r"admin/(auth/user/|password_change/)", None, "account_change"),
+    (r"overrides/.+/decide/", None, "override_decide"),
+    (r"overrides/.+/close/", None, "override_close"),
+    (r"overrides/.+/review/", None, "override_review"),
     (r"(api/v1/|admin/)?(exports?|locking/)?[a-z/]*override", None, "override_request"),
     (r"(api/v1/)?exports/.+/download", "download", None),
     (r"exports/key/", "key_list", "key_change"),

@@ -47,6 +47,8 @@ ACTIONS: dict[str, str] = {
     "override_request": "permission to change locked entries was asked for",
     "override_decide": "it was given or refused",
     "override_use": "it was used",
+    "override_close": "it was ended before its time",
+    "override_review": "what was done under it was signed off",
     "key_list": "keys were looked at",
     "key_change": "a key was made, rotated, retired, distrusted or destroyed",
     "config_view": "log types, policies, API keys or grants were looked at",

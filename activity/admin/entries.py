@@ -106,9 +106,9 @@ def _page(query: QueryDict, form: FilterForm, readable: frozenset[str]) -> dict[
     }
     further = query.copy()
     further.pop("cursor", None)
-    context["filters"] = further.urlencode()
+    context["query"] = further.urlencode()
     if "cursor" in query:
-        context["first_page"] = f"?{further.urlencode()}"
+        context["first_page"] = f"?{context['query']}"
     if found.next is not None:
         further["cursor"] = filters.cursor_of(asked, found.next)
         context["next_page"] = f"?{further.urlencode()}"
@@ -155,7 +155,8 @@ def _place(request: HttpRequest, entry: ActivityLog) -> Section:
     if request.user.has_perm("signing.view_ledger"):
         address = reverse("admin:signing_ledger_change", args=[entry.ledger_id])
         ledger = format_html('<a href="{}">{}</a>', address, ledger)
-    return Section("Place", [("Ledger", ledger), ("Leaf", entry.leaf_index), ("Id", code(str(entry.id)))])
+    facts = [("Ledger", ledger), ("Leaf", entry.leaf_index), ("Id", code(str(entry.id)))]
+    return Section("Place", [*facts, ("Locked", entry.lock_words or "no")])
 
 
 def _signature(request: HttpRequest, entry: ActivityLog) -> Section:
@@ -182,6 +183,7 @@ def _downloads(entry: ActivityLog) -> list[Link]:
     address, proof = (reverse(name, args=[entry.pk]) for name in ("api-log-entry", "api-log-entry-proof"))
     links = [Link("JWS", f"{address}?format=jws")] if _is_public(entry) else []
     return [
+        Link("Its page: locks, what it says", reverse("log-entry", args=[entry.pk])),
         *links,
         Link("Proof file (C2SP)", f"{proof}?format=tlog-proof"),
         Link("Proof (JSON)", proof),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +15,7 @@ from activity import access, filters, retrieval, search
 from activity.access import READ_PERMISSION
 from activity.errors import BadQueryError
 from activity.filter_form import FilterForm, chips, query_of
+from activity.views.lines import lines_of, texts_of
 from activity.views.panels import panels_of
 from activity.visible import visible
 from signing.algorithms import ALGORITHMS
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, QueryDict
 
     from activity.models import ActivityLog
-    from activity.retrieval import Checked
 
 _PAGE = "50"
-_TEXTS = ("type", "actor", "action", "target", "outcome", "severity", "source", "ip", "event_id")
 
 
 class Reading(LoginRequiredMixin, View):
@@ -51,14 +49,6 @@ class Reading(LoginRequiredMixin, View):
         return super().dispatch(request, *args, **kwargs)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """An entry in the list; of one that is not to be served, `texts` is empty."""
-
-    checked: Checked
-    texts: dict[str, str]
-
-
 class Logs(Reading):
     """The list of entries."""
 
@@ -74,7 +64,7 @@ class Logs(Reading):
         except BadQueryError as error:
             return render(request, "activity/logs.html", shown | {"faults": form.complain(error.problems)}, status=400)
         page = search.find(asked)
-        lines = [_line(checked) for checked in retrieval.check_entries(page.entries)]
+        lines = lines_of(retrieval.check_entries(page.entries))
         counts = Counter(line.checked.verdict for line in lines)
         shown |= {
             "lines": lines,
@@ -105,7 +95,7 @@ class Entry(Reading):
         shown = {
             "checked": checked,
             "entry": entry,
-            "texts": _texts(entry),
+            "texts": texts_of(entry),
             "data": _pretty(search.data_of(entry)),
             "record": visible(bytes(entry.record).decode(errors="replace")),
             "leaf_hash": leaf_hash(bytes(entry.record)).hex(),
@@ -128,14 +118,6 @@ def _without(query: QueryDict, name: str) -> QueryDict:
     rest = query.copy()
     rest.pop(name, None)
     return rest
-
-
-def _line(checked: Checked) -> Line:
-    return Line(checked, {} if retrieval.is_blocked(checked) else _texts(checked.entry))
-
-
-def _texts(entry: ActivityLog) -> dict[str, str]:
-    return {name: visible(getattr(entry, name) or "") for name in _TEXTS}
 
 
 def _pretty(data: Any) -> str:

@@ -62,6 +62,7 @@ def step_page(
     consequences: Sequence[str],
     button: str,
     cancel: str,
+    template: str = "admin/step.html",
     **said: Any,
 ) -> TemplateResponse:
     """Return the page of a step; `consequences` are whole sentences, `cancel` is where one goes instead.
@@ -71,4 +72,4 @@ def step_page(
     context = pages.page_context(
         request, title=title, form=form, consequences=consequences, button=button, cancel=cancel, **said
     )
-    return TemplateResponse(request, "admin/step.html", context)
+    return TemplateResponse(request, template, context)

@@ -31,7 +31,7 @@ from auditlog_project.roles import (
 )
 from exports.models import Export
 from locking import services as locks
-from locking.models import LogLock
+from locking.models import LockOverride, LockPolicy, LogLock
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
 from signing.models import Ledger
@@ -113,6 +113,7 @@ class Asking:
             "entry": entry.pk,
             "export": self._export().pk,
             "lock": self._lock().pk,
+            "override": self._override().pk,
             "meta": record_access(access=Access(Who(f"user:{self.target.pk}", "target"), "list", "GET", "/", "")),
             "user": self.target.pk,
             "user_type": user_type,
@@ -123,6 +124,18 @@ class Asking:
         return locks.start(
             ledger=Ledger.objects.get(name="activity"), scope={"leaf_from": 2**40}, kind="hold", reason="r", by="target"
         )
+
+    def _override(self) -> LockOverride:
+        """Return an override that waits, of an entry that nothing else here is about."""
+        first = ActivityLog.objects.order_by("leaf_index").first()
+        assert first is not None
+        lock = locks.start(
+            ledger=first.ledger, scope={"entries": [str(first.pk)]}, kind="governance", reason="r", by="target"
+        )
+        locks.advance(lock_id=lock.pk, chunks=1)
+        self.target.groups.add(Group.objects.get(name=COMPLIANCE_OFFICER))
+        authority.grant_ledger(ledger="activity", to=self.target, by="ada", reason="test")
+        return locks.request_override(entries=[first.pk], hours=1, by=self.target, reason="r")
 
     def _export(self) -> Export:
         """Return an export of `target`'s, of the ledger that everybody with a role reads."""
@@ -173,6 +186,8 @@ class Asking:
         assert kind is not None
         if kind is User:
             return str(self.target.pk)
+        if kind is LockPolicy:
+            return "1"  # none is there: one is set by the approver's role, after a commit
         found = kind._default_manager.first()
         assert found is not None, f"the template has no {app}.{model}: make one in Asking"
         return str(found.pk)

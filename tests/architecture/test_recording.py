@@ -24,6 +24,7 @@ READ_BY_POST = {
     "/admin/login/",
     "/api/v1/meta-logs/<uuid:meta_id>/replay",
     "/meta-logs/<uuid:meta_id>/replay/",
+    "/locks/new/preview/",
 }
 INGEST = {"/api/v1/logs", "/api/v1/logs/bulk"}
 FOR_STRANGERS = {"/api/v1/verify", "/verify/", "/login/", "/admin/login/"}

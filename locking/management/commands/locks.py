@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from locking import scopes, services
 from locking.errors import LockingError
 from locking.models import LogLock
+from locking.wording import end_words
 from signing.management.teaching import TeachingCommand
 
 _HELP = """
@@ -91,11 +92,5 @@ def _line(made: LogLock) -> str:
     case = f", case {made.case_reference}" if made.case_reference else ""
     return (
         f"{made}: {made.get_kind_display()}, {made.get_state_display()}, {made.count:,} entries of {made.ledger.name}, "
-        f"{_end(made)}, by {made.locked_by}{case}: {made.reason}"
+        f"{end_words(made.kind, made.until)}, by {made.locked_by}{case}: {made.reason}"
     )
-
-
-def _end(made: LogLock) -> str:
-    if made.kind == LogLock.Kind.HOLD:
-        return "until it is released"
-    return "for good" if made.until is None else f"until {made.until:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,154 @@
+"""What became of a lock, an override or a locked entry, as a list of moments. Reads; writes nothing.
+
+Of a lock and an override the moments are the system entries that recorded them, each with its verdict: what was noted
+elsewhere could be changed there. Of an entry they are its locks, its overrides and its versions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+
+from activity import retrieval
+from activity.models import ActivityRevision
+from activity.record import parse_timestamp
+from activity.search import data_of
+from activity.visible import visible
+from locking import queries
+from locking.models import LockOverride, LogLock
+from locking.wording import end_words, moment_words
+
+if TYPE_CHECKING:
+    from activity.models import ActivityLog
+    from activity.retrieval import Checked
+    from signing.verdicts import Verdict
+
+ENDED_LOCKS, OVERRIDES = 20, 50  # that the page of an entry shows at most
+_STEPS = {
+    "lock.started": "Lock begun",
+    "lock.in-force": "In force",
+    "lock.extended": "Extended",
+    "lock.release-requested": "Release asked for",
+    "lock.released": "Released",
+    "lock.expired": "Its time was over",
+    "override.requested": "Asked for",
+    "override.approved": "Approved",
+    "override.denied": "Denied",
+    "override.closed": "Closed",
+    "override.expired": "Its time was over",
+    "override.reviewed": "Reviewed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened: in a few words, by whom, why, and where there is more of it."""
+
+    at: datetime
+    what: str
+    by: str
+    why: str = ""
+    address: str = ""
+    verdict: Verdict | None = None
+    is_ahead: bool = False  # it has not happened yet
+
+
+def of_subject(subject: LogLock | LockOverride) -> list[Moment]:
+    """Return the recorded steps of a lock or an override, the first one first."""
+    return [_step(checked) for checked in retrieval.check_entries(list(queries.steps_of(str(subject))))]
+
+
+def _step(checked: Checked) -> Moment:
+    entry = checked.entry
+    name = entry.type.removeprefix("auditlog.")
+    if retrieval.is_blocked(checked):
+        return Moment(entry.recorded_at, _STEPS[name], "", verdict=checked.verdict)
+    said: Any = data_of(entry)
+    said = said if isinstance(said, dict) else {}
+    why = str(said.get("reason") or "")
+    if name == "lock.in-force":
+        why = f"{said.get('count', 0):,} entries, when the ledger had {said.get('size', 0):,} leaves"
+    elif name == "lock.extended":
+        why = f"{_until(said)}. {why}"
+    return Moment(
+        entry.recorded_at, _STEPS[name], visible(entry.actor), visible(why, keep="\n"), verdict=checked.verdict
+    )
+
+
+def _until(said: dict[str, Any]) -> str:
+    until = said.get("until")
+    words = end_words(str(said.get("kind")), parse_timestamp(until) if isinstance(until, str) else None)
+    return words[:1].upper() + words[1:]
+
+
+def of_entry(entry: ActivityLog) -> list[Moment]:
+    """Return the locks that an entry was or is under, its overrides and its versions, the first one first."""
+    locks = [*queries.locks_of(entry), *queries.ended_locks_over(entry)[:ENDED_LOCKS]]
+    moments = [Moment(entry.recorded_at, "Recorded", visible(entry.source))]
+    for lock in locks:
+        moments += _lock_moments(lock)
+    for made in queries.overrides_of(entry)[:OVERRIDES]:
+        moments += _override_moments(made)
+    moments += _versions(entry)
+    if entry.locks_at is not None:
+        moments.append(_deadline(entry.locks_at))
+    return sorted(moments, key=lambda moment: moment.at)
+
+
+def _lock_moments(lock: LogLock) -> list[Moment]:
+    address = reverse("lock", args=[lock.pk])
+    case = f" (case {lock.case_reference})" if lock.case_reference else ""
+    what = f"{str(lock).capitalize()}: {lock.get_kind_display()}, {end_words(lock.kind, lock.until)}"
+    moments = [Moment(lock.created_at, what, visible(lock.locked_by), visible(lock.reason + case), address)]
+    if lock.released_at is not None:
+        by = visible(lock.released_by or "")
+        moments.append(
+            Moment(lock.released_at, f"{str(lock).capitalize()} {lock.get_state_display()}", by, address=address)
+        )
+    elif lock.until is not None:
+        moments.append(
+            Moment(lock.until, f"{str(lock).capitalize()} ends", "", address=address, is_ahead=_ahead(lock.until))
+        )
+    return moments
+
+
+def _override_moments(made: LockOverride) -> list[Moment]:
+    address, name = reverse("override", args=[made.pk]), str(made).capitalize()
+    moments = [
+        Moment(made.requested_at, f"{name} asked for", visible(made.requested_by), visible(made.reason), address)
+    ]
+    if made.decided_at is not None and made.decided_by is not None:
+        decided = "denied" if made.state == LockOverride.State.DENIED else "approved"
+        until = f"may change until {moment_words(made.runs_until)}" if made.runs_until else ""
+        moments.append(Moment(made.decided_at, f"{name} {decided}", visible(made.decided_by), until, address))
+    if made.ended_at is not None and made.state != LockOverride.State.DENIED:
+        moments.append(Moment(made.ended_at, f"{name} {made.state}", "", address=address))
+    if made.reviewed_at is not None:
+        moments.append(Moment(made.reviewed_at, f"{name} reviewed", visible(made.reviewed_by or ""), address=address))
+    return moments
+
+
+def _versions(entry: ActivityLog) -> list[Moment]:
+    found = ActivityRevision.objects.filter(entry_id=entry.pk).order_by("revision")
+    return [
+        Moment(
+            version.superseded_at,
+            f"Revision {version.revision} superseded",
+            "",
+            "while nothing locked it" if version.override_id is None else f"under override {version.override_id}",
+            "" if version.override_id is None else reverse("override", args=[version.override_id]),
+        )
+        for version in found
+    ]
+
+
+def _deadline(at: datetime) -> Moment:
+    ahead = _ahead(at)
+    return Moment(at, "A retention policy locks it" if ahead else "Locked by a retention policy", "", is_ahead=ahead)
+
+
+def _ahead(at: datetime) -> bool:
+    return at > datetime.now(UTC)
