@@ -1,6 +1,7 @@
-"""E-mails to those who must act: approvers of a request, and everybody who may review. A failed one stops nothing.
+"""E-mails to those who must act, and to approvers who were skipped, for another one acted. A failed one stops nothing.
 
-What is asked for stands on the start page as well; the mail only saves the waiting.
+What waits stands on the start page as well; the mail only saves the waiting. What was decided is told to everybody who
+could have decided it and did not, and to whoever asked: an approval that nobody but its giver hears of is not four eyes.
 """
 
 from __future__ import annotations
@@ -10,24 +11,45 @@ import smtplib
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.mail import send_mail
 from django.urls import reverse
 
+from locking.models import LockOverride
 from locking.people import able
+from locking.queries import ledgers_of
+from locking.wording import counted, moment_words
 
 if TYPE_CHECKING:
-    from locking.models import LockOverride, LogLock
+    from collections.abc import Iterable
+
+    from locking.models import LogLock
 
 _LOG = logging.getLogger(__name__)
+_DECIDE, _RELEASE, _REVIEW = (
+    f"locking.{right}" for right in ("decide_lockoverride", "release_loglock", "review_lockoverride")
+)
 
 
 def override_requested(made: LockOverride) -> None:
     """Tell everybody who may decide it, but not the one who asked."""
+    hours = counted(made.hours, "hour", "hours")
     _tell(
-        "decide_lockoverride",
-        f"{made}: {made.requested_by} asks to change {len(made.entries)} locked entries",
-        f"{made.requested_by} asks for {made.hours} hours. Reason: {made.reason}\nCase: {made.case_reference or '-'}",
-        skipped=made.requested_by,
+        _able(_DECIDE, ledgers_of(made), made.requested_by),
+        f"{made}: {made.requested_by} asks to change {counted(len(made.entries), 'locked entry', 'locked entries')}",
+        f"{made.requested_by} asks for {hours}. Reason: {made.reason}\nCase: {made.case_reference or '-'}",
+        page=reverse("override", args=[made.pk]),
+    )
+
+
+def override_decided(made: LockOverride, *, reason: str) -> None:
+    """Tell whoever asked for it, and everybody who might have decided it and was skipped."""
+    denied = made.state == LockOverride.State.DENIED
+    until = "" if made.runs_until is None else f" It runs until {moment_words(made.runs_until)}."
+    _tell(
+        _others(_DECIDE, ledgers_of(made), asked_by=made.requested_by, done_by=made.decided_by),
+        f"{made}: {made.decided_by} {'denied' if denied else 'approved'} what {made.requested_by} had asked for",
+        f"Reason: {reason}\n{made.requested_by} had asked for it: {made.reason}.{until}",
         page=reverse("override", args=[made.pk]),
     )
 
@@ -35,28 +57,45 @@ def override_requested(made: LockOverride) -> None:
 def release_requested(made: LogLock) -> None:
     """Tell everybody who may release it, but not the one who asked."""
     _tell(
-        "release_loglock",
+        _able(_RELEASE, [made.ledger.name], made.release_requested_by),
         f"{made}: {made.release_requested_by} asks for its release",
         f"Kind: {made.kind}, entries: {made.count:,}. Reason: {made.release_reason}",
-        skipped=made.release_requested_by or "",
+        page=reverse("lock", args=[made.pk]),
+    )
+
+
+def released(made: LogLock) -> None:
+    """Tell whoever asked for it, and everybody who might have released it and was skipped."""
+    _tell(
+        _others(_RELEASE, [made.ledger.name], asked_by=made.release_requested_by, done_by=made.released_by),
+        f"{made}: {made.released_by} gave the release that {made.release_requested_by} had asked for",
+        f"Kind: {made.kind}, entries: {made.count:,}. Reason: {made.release_reason}",
         page=reverse("lock", args=[made.pk]),
     )
 
 
 def review_open(made: LockOverride) -> None:
     """Tell everybody who may review it, but not the one who asked for it."""
+    changes = counted(made.used_count, "change was", "changes were")
     _tell(
-        "review_lockoverride",
+        _able(_REVIEW, ledgers_of(made), made.requested_by),
         f"{made} has ended and waits for a review",
-        f"{made.used_count} changes were made. Asked for by {made.requested_by}, decided by {made.decided_by}.",
-        skipped=made.requested_by,
+        f"{changes} made. Asked for by {made.requested_by}, decided by {made.decided_by}.",
         page=reverse("override", args=[made.pk]),
     )
 
 
-def _tell(permission: str, subject: str, text: str, *, skipped: str, page: str) -> None:
-    people = able(permission=f"locking.{permission}", but=skipped).exclude(email="")
-    addresses = list(people.values_list("email", flat=True))
+def _able(permission: str, ledgers: Iterable[str], but: str | None) -> set[str]:
+    return {user.email for user in able(permission=permission, but=but or "", ledgers=ledgers)}
+
+
+def _others(permission: str, ledgers: Iterable[str], *, asked_by: str | None, done_by: str | None) -> set[str]:
+    asker = User.objects.filter(username=asked_by, is_active=True).values_list("email", flat=True)
+    return _able(permission, ledgers, done_by) | set(asker)
+
+
+def _tell(emails: set[str], subject: str, text: str, *, page: str) -> None:
+    addresses = sorted(emails - {""})
     if not addresses:
         _LOG.warning("nobody can be told by e-mail: %s", subject)
         return

@@ -11,6 +11,7 @@ import orjson
 from django.db import OperationalError, connection, transaction
 
 from activity.models import ActivityLog
+from locking.wording import counted
 
 if TYPE_CHECKING:
     from locking.models import LogLock
@@ -29,6 +30,16 @@ class Preview(NamedTuple):
     matching: int | None
     locked_already: int | None
     sample: list[ActivityLog]
+
+    @property
+    def words(self) -> str:
+        """Return how many entries it would hold: "1 entry"."""
+        return "more entries than were counted" if self.matching is None else counted(self.matching, "entry", "entries")
+
+    @property
+    def locked_words(self) -> str:
+        """Return how many of them are locked already."""
+        return f"{self.locked_already or 0:,}"
 
 
 def preview(ledger: Ledger, scope: dict[str, Any]) -> Preview:

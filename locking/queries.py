@@ -158,6 +158,12 @@ def overrides_in(ledgers: Iterable[str]) -> QuerySet[LockOverride]:
     return LockOverride.objects.filter(within).order_by("-pk")
 
 
+def ledgers_of(made: LockOverride) -> list[str]:
+    """Return the ledgers of the entries that an override names."""
+    named = ActivityLog.objects.filter(pk__in=made.entries)
+    return list(named.order_by().values_list("ledger__name", flat=True).distinct())
+
+
 def overrides_of(entry: ActivityLog) -> QuerySet[LockOverride]:
     """Return the overrides that name an entry, the newest first."""
     return LockOverride.objects.filter(entries__contains=[entry.pk]).order_by("-pk")

@@ -186,6 +186,7 @@ def release(*, lock_id: int, by: User) -> LogLock:
         raise LockRefusedError("a release takes two people: whoever asked for it does not give it")
     recorded = _record_first("lock.released", made, by=by.get_username(), reason=made.release_reason or "")
     as_approver(call="lock_release(%s, %s, %s::uuid)", parameters=[lock_id, by.get_username(), recorded])
+    notices.released(_lock(lock_id))
     return lift(lock_id=lock_id, chunks=AT_ONCE)
 
 
@@ -265,7 +266,9 @@ def decide_override(*, override_id: int, approve: bool, by: User, reason: str) -
     as_approver(
         call="override_decide(%s, %s, %s, %s::uuid)", parameters=[override_id, by.get_username(), approve, recorded]
     )
-    return _override(override_id)
+    made = _override(override_id)
+    notices.override_decided(made, reason=reason)
+    return made
 
 
 def close_override(*, override_id: int, by: User) -> LockOverride:

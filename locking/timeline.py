@@ -19,7 +19,7 @@ from activity.search import data_of
 from activity.visible import visible
 from locking import queries
 from locking.models import LockOverride, LogLock
-from locking.wording import end_words, moment_words
+from locking.wording import counted, end_words, moment_words
 
 if TYPE_CHECKING:
     from activity.models import ActivityLog
@@ -70,12 +70,17 @@ def _step(checked: Checked) -> Moment:
     said = said if isinstance(said, dict) else {}
     why = str(said.get("reason") or "")
     if name == "lock.in-force":
-        why = f"{said.get('count', 0):,} entries, when the ledger had {said.get('size', 0):,} leaves"
+        why = f"{_counted(said, 'count', 'entry', 'entries')}, when the ledger had {_counted(said, 'size', 'leaf', 'leaves')}"
     elif name == "lock.extended":
         why = f"{_until(said)}. {why}"
     return Moment(
         entry.recorded_at, _STEPS[name], visible(entry.actor), visible(why, keep="\n"), verdict=checked.verdict
     )
+
+
+def _counted(said: dict[str, Any], name: str, one: str, many: str) -> str:
+    number = said.get(name)
+    return counted(number if isinstance(number, int) else 0, one, many)
 
 
 def _until(said: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 
 from activity import access
-from activity.models import ActivityLog
 from locking import queries, services
 from locking.models import LockOverride
 from locking.people import who_can
@@ -64,7 +63,7 @@ def step_of(made: LockOverride, user: User | AnonymousUser) -> OpenStep:
     shown: dict[str, Any] = {"title": str(made).capitalize(), "address": reverse("override", args=[made.pk])}
     number = counted(len(made.entries), "locked entry", "locked entries")
     if made.state == LockOverride.State.REQUESTED:
-        who, is_yours = _who(services.DECIDE_OVERRIDE, made.requested_by, _ledgers_of(made), user)
+        who, is_yours = _who(services.DECIDE_OVERRIDE, made.requested_by, queries.ledgers_of(made), user)
         what = f"{made.requested_by} asks to change {number} for {counted(made.hours, 'hour', 'hours')}."
         return OpenStep(
             **shown,
@@ -75,7 +74,7 @@ def step_of(made: LockOverride, user: User | AnonymousUser) -> OpenStep:
             is_yours=is_yours,
         )
     if made.waits_for_review:
-        who, is_yours = _who(services.REVIEW_OVERRIDE, made.requested_by, _ledgers_of(made), user)
+        who, is_yours = _who(services.REVIEW_OVERRIDE, made.requested_by, queries.ledgers_of(made), user)
         changes = counted(made.used_count, "change was", "changes were")
         what = f"It has ended; {changes} made under it. {made.requested_by} had asked for it."
         since = made.ended_at or made.requested_at
@@ -122,8 +121,3 @@ def _who(permission: str, asked_by: str, ledgers: Collection[str], user: User | 
         others = [name for name in names if name != own]
         return (f"you, or {names_words(others)}" if others else "you"), True
     return (names_words(names) if names else f"somebody other than {asked_by}; {_NOBODY}"), False
-
-
-def _ledgers_of(made: LockOverride) -> list[str]:
-    named = ActivityLog.objects.filter(pk__in=made.entries)
-    return list(named.order_by().values_list("ledger__name", flat=True).distinct())

@@ -78,6 +78,10 @@ class LockAdmin(LockingAdmin):
         """Return when it ends."""
         return end_words(lock.kind, lock.until)
 
+    def title_of(self, found: Any) -> str:
+        """Return its name: what it is stands in it."""
+        return str(found).capitalize()
+
     def sections(self, request: HttpRequest, found: LogLock) -> list[Section]:
         """Return what it locks, where the ledger stood, and what became of it."""
         del request

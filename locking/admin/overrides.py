@@ -60,6 +60,10 @@ class OverrideAdmin(LockingAdmin):
             return badge(f"{made.state}, review open")
         return badge("running" if made.state == State.APPROVED else made.state)
 
+    def title_of(self, found: Any) -> str:
+        """Return its name: what it is stands in it."""
+        return str(found).capitalize()
+
     def sections(self, request: HttpRequest, found: LockOverride) -> list[Section]:
         """Return what was asked, what is open, and what became of it."""
         asked: list[tuple[str, object]] = [

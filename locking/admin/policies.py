@@ -27,7 +27,7 @@ from locking.admin.policy_forms import PolicyForm, SwitchForm, said_of
 from locking.admin.rows import LockingAdmin
 from locking.errors import LockNotFoundError, LockRefusedError
 from locking.models import LockPolicy, LogLock
-from locking.wording import consequences, last_words, rule_words, scope_words
+from locking.wording import consequences, counted, last_words, rule_words, scope_words
 from signing.admin.pages import Link, PlainChangeList, Section, badge
 from signing.admin.steps import posted, step_page, taken
 
@@ -145,6 +145,7 @@ class PolicyAdmin(LockingAdmin):
             template="admin/locking/lockpolicy/form.html",
             policy=policy,
             was_not_seen=found is not None and is_meant,
+            changes=_changes(policy, said) if found is not None and policy is not None else [],
             **_dry_run(request, found, said),
         )
 
@@ -241,8 +242,24 @@ def _dry_run(request: HttpRequest, found: Preview | None, said: dict[str, Any]) 
         "rows": lines_of(check_entries(found.sample)),
         "seal": seen.seal(by=_name(request), what=said),
         "rule_words": rule_words(said["rule"]),
+        "waits_for_event": said["rule"]["kind"] == "event",
         "scope_words": scope_words(said["scope"]),
         "sentences": _what_it_does(said["rule"], said["kind"], said["lock_days"]),
+    }
+
+
+def _changes(policy: LockPolicy, said: dict[str, Any]) -> list[str]:
+    """Return what would not be as it is now."""
+    was, new = _words(said_of(policy)), _words(said)
+    return [f"{label}: {new[label]}. Until now: {was[label]}." for label in new if new[label] != was[label]]
+
+
+def _words(said: dict[str, Any]) -> dict[str, str]:
+    return {
+        "It locks": rule_words(said["rule"]),
+        "Which entries": scope_words(said["scope"]),
+        "Kind of its locks": LogLock.Kind(said["kind"]).label,
+        "Its locks last": last_words(said["kind"], said["lock_days"]),
     }
 
 
@@ -256,7 +273,8 @@ def _what_it_does(rule: dict[str, Any], kind: str, lock_days: int | None) -> lis
 
 def _lock_line(lock: LogLock) -> SafeString:
     address = reverse("admin:locking_loglock_change", args=[lock.pk])
-    return format_html('<a href="{}">{} entries, {}</a>', address, f"{lock.count:,}", lock.get_state_display())
+    entries = counted(lock.count, "entry", "entries")
+    return format_html('<a href="{}">{}, {}</a>', address, entries, lock.get_state_display())
 
 
 def _address(policy: LockPolicy) -> str:

@@ -15,6 +15,8 @@ from signing.admin.steps import ReasonForm
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from django.forms import BoundField
+
 RULES = [
     ("age", "So many days after an entry was recorded"),
     ("period", "So many days after the end of the month or quarter in which it was recorded"),
@@ -35,22 +37,21 @@ class PolicyForm(forms.Form):
     )
     ledger = forms.ChoiceField(help_text="It locks in this ledger alone.")
     rule = forms.ChoiceField(label="When it locks", choices=RULES, widget=forms.RadioSelect)
-    days = forms.IntegerField(required=False, label="Days", help_text="For the first two rules.")
+    days = forms.IntegerField(required=False, label="Days", help_text="0 to 36,500, from 0 o'clock UTC on.")
     period = forms.ChoiceField(
         required=False,
         choices=[("", "choose"), ("month", "month"), ("quarter", "quarter")],
-        help_text="For the second rule.",
     )
     event_type = forms.CharField(
-        required=False, label="Type of the event", help_text="For the third rule: one type, as in audit.completed."
+        required=False, label="Type of the event", help_text="One type, as in audit.completed."
     )
     sources = forms.CharField(
         required=False,
         label="Sources that it obeys",
         widget=forms.Textarea({"rows": 2}),
-        help_text="For the third rule, one a line. An event of any other source locks nothing.",
+        help_text="One a line. An event of any other source locks nothing.",
     )
-    entries = forms.IntegerField(required=False, label="Entries", help_text="For the fourth rule.")
+    entries = forms.IntegerField(required=False, label="So many entries")
     type = forms.CharField(
         required=False,
         label="Only of this type",
@@ -87,6 +88,13 @@ class PolicyForm(forms.Form):
                 self.fields[name].disabled = True
                 self.fields[name].help_text = "It stays: set another policy and disable this one."
             self.initial = {**_initial(policy), **self.initial}
+
+    def parts(self) -> list[tuple[str, list[tuple[BoundField, str]]]]:
+        """Return the fields by heading, each with the classes of the rules that need it (console.css hides the others)."""
+        return [
+            (heading, [(self[name], " ".join(f"al-for-{rule}" for rule in _NEEDED_BY.get(name, ()))) for name in names])
+            for heading, names in _PARTS
+        ]
 
     def clean_name(self) -> str:
         """Refuse the name of a policy that is there: to set that one anew, one goes to its page."""
@@ -159,6 +167,17 @@ _NEEDS: dict[str, dict[str, str]] = {
     "event": {"type": "event_type", "sources": "sources"},
     "count": {"entries": "entries"},
 }
+_NEEDED_BY = {
+    field: [rule for rule, needs in _NEEDS.items() if field in needs.values()]
+    for field in ("days", "period", "event_type", "sources", "entries")
+}
+_PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Which policy", ("name", "ledger")),
+    ("When it locks", ("rule", "period", "days", "event_type", "sources", "entries")),
+    ("Which entries: all that match, or every one", _FILTERS),
+    ("What its locks are", ("kind", "lock_days")),
+    ("Why", ("reason",)),
+)
 
 
 def _member(name: str, value: Any) -> Any:

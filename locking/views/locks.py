@@ -18,7 +18,7 @@ from locking.models import LogLock
 from locking.views.base import Locking, taken
 from locking.views.forms import EndForm, LockListForm, ReasonForm
 from locking.waiting import open_steps, release_step
-from locking.wording import consequences, end_words, scope_words
+from locking.wording import consequences, counted, end_words, scope_words
 
 if TYPE_CHECKING:
     from django import forms
@@ -36,6 +36,8 @@ def shown_lock(lock: LogLock) -> dict[str, Any]:
         "lock": lock,
         "scope": scope_words(lock.scope),
         "ends": end_words(lock.kind, lock.until),
+        "count": f"{lock.count:,}",
+        "entries": counted(lock.count, "entry", "entries"),
         "progress": queries.progress(lock),
     }
 
@@ -117,6 +119,7 @@ class OneLock(Locking):
             "moments": timeline.of_subject(lock),
             "lines": lines_of(check_entries(previews.held_sample(lock))),
             "in_log": _in_log(lock),
+            "leaves": counted(lock.size or 0, "leaf", "leaves"),
             "root": bytes(lock.root).hex() if lock.root else "",
             "step": self._step(lock),
         }

@@ -25,7 +25,7 @@ from locking.views import ordering
 from locking.views.base import Locking, sentence
 from locking.views.forms import LockForm
 from locking.views.ordering import Order
-from locking.wording import consequences, scope_words
+from locking.wording import consequences, counted, scope_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,8 @@ class NewLock(Locking):
             case_reference=form.cleaned_data["case"],
             until=order.until,
         )
-        said = f"{lock.count:,} entries are locked." if lock.state == LogLock.State.IN_FORCE else "It is being applied."
+        held = f"It holds {counted(lock.count, 'entry', 'entries')}."
+        said = held if lock.state == LogLock.State.IN_FORCE else "It is being applied."
         messages.success(request, f"{str(lock).capitalize()} was made. {said}")
         return redirect("lock", lock.pk)
 

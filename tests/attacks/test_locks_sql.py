@@ -70,6 +70,8 @@ ASKING: dict[str, tuple[str, str, str]] = {
         f"SELECT lock_request_release({lock(GOVERNANCE)}, 'eve', 'r')"),
     "ask for a release without a reason": (f"SELECT lock_request_release({lock(GOVERNANCE)}, 'eve', ' ')", AL006,
         f"SELECT lock_request_release({lock(HOLD)}, 'eve', 'r')"),
+    "ask in the place of whoever has asked": (f"SELECT lock_request_release({lock(ASKED)}, 'eve', 'r')", AL006,
+        f"SELECT lock_request_release({lock(HOLD)}, 'eve', 'r')"),
     "begin a lock with a scope that it does not have": (f"SELECT lock_start({LEDGER}::smallint, 'hold', '{{\"sql\": \"x\"}}', 'r', '', NULL, 'eve', NULL)", AL006,
         f"SELECT lock_start({LEDGER}::smallint, 'hold', '{{\"leaf_from\": 0}}', 'r', '', NULL, 'eve', NULL)"),
     "ask for an override of compliance": (f"SELECT override_request('eve', 'r', '', ARRAY[{entry(COMPLIANCE)}], 1, true)", AL006,

@@ -13,7 +13,6 @@ from auditlog_project.roles import APPROVER, COMPLIANCE_OFFICER
 from locking import policies, services
 from locking.models import LockOverride, LogLock
 from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Site, accessible
-from tests.browser.test_exporting import look_at
 from tests.locking.test_services import Scene
 
 
@@ -46,7 +45,7 @@ def lock_from_the_log(page: Page) -> None:
     page.get_by_role("button", name="Show what will happen").click()
     page.get_by_role("heading", name="What will happen").wait_for()
     page.get_by_role("button", name="Lock 10 entries now").click()
-    page.get_by_text("10 entries are locked.").wait_for()
+    page.get_by_text("It holds 10 entries.").wait_for()
 
 
 def test_entries_are_locked_from_the_log_once_one_has_looked(
@@ -165,7 +164,7 @@ def test_an_approver_enables_a_policy_after_its_dry_run(site: Site, scene: Scene
         page.get_by_role("link", name="Set a policy").click()
         page.get_by_label("Name").fill("yearly")
         page.get_by_label("Each time the ledger has grown").check()
-        page.get_by_label("Entries").fill("1")
+        page.get_by_label("So many entries", exact=True).fill("1")
         page.get_by_label("Only of this type").fill("auth.*")
         page.get_by_label("retention (governance)").check()
         page.get_by_label("Reason").fill("the rules")
@@ -190,7 +189,7 @@ def test_chosen_entries_are_locked_from_the_admin(site: Site, scene: Scene, brow
         page.get_by_label("Reason").fill("litigation")
         page.get_by_role("button", name="Show what will happen").click()
         page.get_by_role("button", name="Lock 2 entries now").click()
-        page.get_by_text("2 entries are locked.").wait_for()
+        page.get_by_text("It holds 2 entries.").wait_for()
     assert ActivityLog.objects.filter(locked=True).count() == 2
 
 

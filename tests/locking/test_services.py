@@ -189,6 +189,16 @@ def test_nobody_releases_what_he_asked_for_himself(scene: Scene) -> None:
         services.release(lock_id=made.pk, by=both)
 
 
+def test_a_release_is_asked_for_once_and_nobody_takes_the_place_of_who_asked(scene: Scene) -> None:
+    made = scene.lock(2)
+    services.request_release(lock_id=made.pk, by=scene.officer, reason="settled")
+    with pytest.raises(LockRefusedError, match="asked for already, by olga"):
+        services.request_release(lock_id=made.pk, by=officer("otto"), reason="me too")
+    made.refresh_from_db()
+    assert (made.release_requested_by, made.release_reason) == ("olga", "settled")
+    assert steps(made) == ["lock.started", "lock.in-force", "lock.release-requested"]
+
+
 def test_compliance_is_never_released_or_shortened_only_extended(scene: Scene) -> None:
     made = scene.lock(2, kind="compliance", until=LATER)
     with pytest.raises(LockRefusedError, match="never released"):
@@ -352,6 +362,22 @@ def test_people_can_be_deleted_and_the_log_stays_readable(scene: Scene) -> None:
     name = scene.officer.get_username()
     scene.officer.delete()
     assert LogLock.objects.get(pk=made.pk).locked_by == name
+
+
+def test_whoever_asked_and_approvers_who_were_skipped_hear_what_another_one_did(scene: Scene) -> None:
+    approver("berta")
+    approver("carl", "keys")  # of a ledger that this is not about
+    lock = scene.lock(2)
+    made = scene.override(2)
+    services.request_release(lock_id=lock.pk, by=scene.officer, reason="settled")
+    mail.outbox.clear()
+    scene.approve(made)
+    services.release(lock_id=lock.pk, by=scene.approver)
+    approved, released = mail.outbox
+    assert approved.to == released.to == ["berta@example.org", "olga@example.org"]
+    assert f"override {made.pk}: anton approved what olga had asked for" in approved.subject
+    assert "Reason: seen\nolga had asked for it: a court says so. It runs until" in approved.body
+    assert f"lock {lock.pk}: anton gave the release that olga had asked for" in released.subject
 
 
 @override_settings(EMAIL_BACKEND="tests.locking.broken_mail.Backend")

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from locking import scopes, services
 from locking.errors import LockingError
 from locking.models import LogLock
-from locking.wording import end_words
+from locking.wording import counted, end_words
 from signing.management.teaching import TeachingCommand
 
 _HELP = """
@@ -91,6 +91,6 @@ def _account(username: str) -> User:
 def _line(made: LogLock) -> str:
     case = f", case {made.case_reference}" if made.case_reference else ""
     return (
-        f"{made}: {made.get_kind_display()}, {made.get_state_display()}, {made.count:,} entries of {made.ledger.name}, "
+        f"{made}: {made.get_kind_display()}, {made.get_state_display()}, {counted(made.count, 'entry', 'entries')} of {made.ledger.name}, "
         f"{end_words(made.kind, made.until)}, by {made.locked_by}{case}: {made.reason}"
     )
