@@ -116,6 +116,12 @@ def locks_in(ledgers: Iterable[str]) -> QuerySet[LogLock]:
     return LogLock.objects.filter(ledger__name__in=ledgers).select_related("ledger").order_by("-pk")
 
 
+def policy_name(made: LogLock) -> str:
+    """Return the name of the policy that made a lock, "" if a person did."""
+    named = LockPolicy.objects.filter(pk=made.policy_id).values_list("name", flat=True).first()
+    return named or ""
+
+
 def progress(made: LogLock) -> int | None:
     """Return to how many percent of its ledger a lock was applied, or lifted after its end; None if neither goes on."""
     if made.state == LogLock.State.IN_FORCE or made.lifted_to == LIFTED:

@@ -31,7 +31,7 @@ def scope_words(scope: Mapping[str, Any]) -> str:
         number = len(scope["entries"])
         return f"{counted(number, 'entry', 'entries')}, by {'its id' if number == 1 else 'their ids'}"
     if not scope or scope == WHOLE:
-        return "every entry of the ledger"
+        return "every entry"
     said = [_type_words(scope["type"])] if "type" in scope else []
     said += [f"{_LABELS.get(name, name)} {visible(str(scope[name]))}" for name in _EQUAL if name in scope]
     said += [_range_words(name, scope.get(low), scope.get(high)) for name, low, high in _RANGES]

@@ -29,7 +29,7 @@ class LockAdmin(LockingAdmin):
     """The list, the newest first, and the facts of each."""
 
     add_label = "Lock entries"
-    list_display = ("number", "kind", "ledger", "scope_shown", "count_shown", "state_shown", "lasts", "case_reference")
+    list_display = ("number", "kind", "scope_shown", "count_shown", "state_shown", "lasts")
     list_filter = ("state", "kind", "ledger")
     list_select_related = ("ledger",)
 
@@ -59,7 +59,7 @@ class LockAdmin(LockingAdmin):
     @admin.display(description="for")
     def scope_shown(self, lock: LogLock) -> str:
         """Return what it locks, in words."""
-        return scope_words(lock.scope)
+        return f"{scope_words(lock.scope)} in {lock.ledger.name}"
 
     @admin.display(description="entries")
     def count_shown(self, lock: LogLock) -> str:
@@ -85,6 +85,7 @@ class LockAdmin(LockingAdmin):
     def sections(self, request: HttpRequest, found: LogLock) -> list[Section]:
         """Return what it locks, where the ledger stood, and what became of it."""
         del request
+        policy = queries.policy_name(found)
         facts: list[tuple[str, object]] = [
             ("State", self.state_shown(found)),
             ("Kind", found.get_kind_display()),
@@ -94,7 +95,7 @@ class LockAdmin(LockingAdmin):
             ("Lasts", end_words(found.kind, found.until)),
             ("Reason", found.reason),
             ("Case", found.case_reference or "none"),
-            ("By", found.locked_by),
+            ("By", found.locked_by + (f", policy {policy}" if policy else "")),
         ]
         if found.size is not None and found.root is not None:
             root = code(bytes(found.root).hex())

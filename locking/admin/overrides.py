@@ -27,16 +27,7 @@ State = LockOverride.State
 class OverrideAdmin(LockingAdmin):
     """The list, the newest first, and the facts of each."""
 
-    list_display = (
-        "number",
-        "requested_at",
-        "requested_by",
-        "entries_shown",
-        "state_shown",
-        "decided_by",
-        "used_count",
-        "reviewed_by",
-    )
+    list_display = ("number", "requested_at", "requested_by", "entries_shown", "state_shown", "decided_by")
     list_filter = ("state",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

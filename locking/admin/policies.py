@@ -53,7 +53,7 @@ class PolicyAdmin(LockingAdmin):
 
     change_list_class = PlainChangeList
     add_label = "Set a policy"
-    list_display = ("name", "ledger", "rule_shown", "scope_shown", "kind", "lasts", "enabled_shown", "set_by", "set_at")
+    list_display = ("name", "rule_shown", "scope_shown", "kind", "lasts", "enabled_shown")
     list_filter = ("enabled", "kind")
     list_select_related = ("ledger",)
 
@@ -73,7 +73,7 @@ class PolicyAdmin(LockingAdmin):
     @admin.display(description="what")
     def scope_shown(self, policy: LockPolicy) -> str:
         """Return its filter in words."""
-        return scope_words(policy.scope)
+        return f"{scope_words(policy.scope)} in {policy.ledger.name}"
 
     def lasts(self, policy: LockPolicy) -> str:
         """Return how long its locks last."""

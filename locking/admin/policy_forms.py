@@ -36,7 +36,7 @@ class PolicyForm(forms.Form):
         max_length=policies.MAX_NAME, help_text="Its name for good. It stands in each lock's reason."
     )
     ledger = forms.ChoiceField(help_text="It locks in this ledger alone.")
-    rule = forms.ChoiceField(label="When it locks", choices=RULES, widget=forms.RadioSelect)
+    rule = forms.ChoiceField(label="Rule", choices=RULES, widget=forms.RadioSelect)
     days = forms.IntegerField(required=False, label="Days", help_text="0 to 36,500, from 0 o'clock UTC on.")
     period = forms.ChoiceField(
         required=False,

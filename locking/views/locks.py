@@ -122,6 +122,7 @@ class OneLock(Locking):
             "leaves": counted(lock.size or 0, "leaf", "leaves"),
             "root": bytes(lock.root).hex() if lock.root else "",
             "step": self._step(lock),
+            "policy": queries.policy_name(lock),
         }
         if extending or self._may_extend(lock):
             shown["extending"] = extending or EndForm(auto_id="extend_%s")

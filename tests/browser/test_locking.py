@@ -162,7 +162,7 @@ def test_an_approver_enables_a_policy_after_its_dry_run(site: Site, scene: Scene
     with browse("anton") as page:
         page.goto("/admin/locking/lockpolicy/")
         page.get_by_role("link", name="Set a policy").click()
-        page.get_by_label("Name").fill("yearly")
+        page.get_by_label("Name", exact=True).fill("yearly")
         page.get_by_label("Each time the ledger has grown").check()
         page.get_by_label("So many entries", exact=True).fill("1")
         page.get_by_label("Only of this type").fill("auth.*")
@@ -184,7 +184,7 @@ def test_chosen_entries_are_locked_from_the_admin(site: Site, scene: Scene, brow
         for number in (0, 1):
             page.locator("input[name=entry]").nth(number).check()
         page.get_by_role("button", name="Lock the chosen ones").click()
-        page.get_by_text("2 chosen one by one.").wait_for()
+        page.get_by_text("2 entries, chosen one by one.").wait_for()
         page.get_by_label("Legal hold").check()
         page.get_by_label("Reason").fill("litigation")
         page.get_by_role("button", name="Show what will happen").click()

@@ -189,8 +189,8 @@ def test_lists_say_in_words_what_there_is(pages: Pages, monkeypatch: pytest.Monk
     monkeypatch.setattr(services, "CHUNK", 2)
     services.lock(ledger="activity", scope={"leaf_from": 0}, kind="governance", reason="r", by=pages.scene.officer)
     text = said(pages.officer.get(LOCKS))
-    assert "legal hold activity 1 entry, by its id 1 in force until it is released C-7" in text
-    assert "every entry of the ledger" in text
+    assert "legal hold 1 entry, by its id in activity 1 in force until it is released" in text
+    assert "every entry in activity" in text
     assert " % " in text
     assert len(pages.officer.get(f"{LOCKS}?kind__exact=hold").context["cl"].result_list) == 1
     made = pages.scene.override(2, lifts_holds=True)

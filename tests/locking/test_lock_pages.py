@@ -65,7 +65,7 @@ def test_a_lock_that_was_seen_is_made_and_its_page_tells_all_of_it(pages: Pages)
     text = said(pages.officer.get(f"/locks/{made.pk}/"))
     for words in (
         f"Lock {made.pk}: retention (governance)", 'every type that begins with "auth."', "for good", "C-7", "in force",
-        "Lock begun , olga valid", "In force , olga valid 10 entries, when the ledger had", "The latest 10 of 10.",
+        "Lock begun , olga valid", "In force , olga valid 10 entries, when the ledger had", "That is all of them.",
     ):  # fmt: skip
         assert words in text, words
     assert made.root is not None

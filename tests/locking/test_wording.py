@@ -15,8 +15,8 @@ UNTIL = datetime(2032, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("scope", "words"),
     [
-        ({}, "every entry of the ledger"),
-        ({"leaf_from": 0}, "every entry of the ledger"),
+        ({}, "every entry"),
+        ({"leaf_from": 0}, "every entry"),
         ({"entries": ["a"]}, "1 entry, by its id"),
         ({"entries": ["a", "b"]}, "2 entries, by their ids"),
         ({"type": "auth.*"}, 'every type that begins with "auth."'),
