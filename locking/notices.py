@@ -1,7 +1,7 @@
 """E-mails to those who must act, and to approvers who were skipped, for another one acted. A failed one stops nothing.
 
-What waits stands on the start page as well; the mail only saves the waiting. What was decided is told to everybody who
-could have decided it and did not, and to whoever asked: an approval that nobody but its giver hears of is not four eyes.
+What waits stands on the start page as well; the mail only saves the waiting. What was decided is told to whoever asked,
+and to everybody who could have decided it and did not: an approval of which nobody else hears is not four eyes.
 """
 
 from __future__ import annotations

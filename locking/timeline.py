@@ -70,7 +70,8 @@ def _step(checked: Checked) -> Moment:
     said = said if isinstance(said, dict) else {}
     why = str(said.get("reason") or "")
     if name == "lock.in-force":
-        why = f"{_counted(said, 'count', 'entry', 'entries')}, when the ledger had {_counted(said, 'size', 'leaf', 'leaves')}"
+        leaves = _counted(said, "size", "leaf", "leaves")
+        why = f"{_counted(said, 'count', 'entry', 'entries')}, when the ledger had {leaves}"
     elif name == "lock.extended":
         why = f"{_until(said)}. {why}"
     return Moment(

@@ -90,7 +90,7 @@ class PolicyForm(forms.Form):
             self.initial = {**_initial(policy), **self.initial}
 
     def parts(self) -> list[tuple[str, list[tuple[BoundField, str]]]]:
-        """Return the fields by heading, each with the classes of the rules that need it (console.css hides the others)."""
+        """Return the fields by heading, each with the classes of the rules that need it, for console.css."""
         return [
             (heading, [(self[name], " ".join(f"al-for-{rule}" for rule in _NEEDED_BY.get(name, ()))) for name in names])
             for heading, names in _PARTS

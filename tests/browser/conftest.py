@@ -128,8 +128,8 @@ def sign_in(page: Page, name: str) -> None:
 
 def accessible(page: Page) -> None:
     """Require that axe finds nothing, and that nothing stands out beside the page."""
-    # preload: axe would copy imported style sheets into <style>, which the Content-Security-Policy refuses aloud; no rule
-    # that is on looks at them.
+    # Without preload: axe would copy imported style sheets into <style>, which the site's policy refuses aloud,
+    # and no rule that is on looks at them.
     found = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]}).response["violations"]
     assert [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found] == [], page.url
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -99,7 +99,7 @@ def test_what_somebody_else_has_seen_does_not_count(pages: Pages) -> None:
 def test_chosen_entries_are_locked_and_no_others(pages: Pages) -> None:
     one, two = pages.scene.ids(2, 3)
     text = said(pages.officer.get(f"{NEW}?entry={one}&entry={two}"))
-    assert "2 entries, by their ids: 2 entries" in text
+    assert "2 entries, chosen one by one." in text
     made = lock(pages, entry=[one, two], ledger=None, type=None)
     assert made.count == 2
     assert set(ActivityLog.objects.filter(locked=True).values_list("pk", flat=True)) == {
@@ -112,7 +112,7 @@ def test_a_whole_ledger_is_locked_only_if_it_is_said(pages: Pages) -> None:
     text = said(pages.officer.post(PREVIEW, order(type=None)), 400)
     assert "give a filter, or say that every entry of the ledger is meant" in text
     assert "there are filters" in said(pages.officer.post(PREVIEW, order(everything="on")), 400)
-    assert "Every entry of the ledger: " in said(pages.officer.post(PREVIEW, order(type=None, everything="on")))
+    assert "Every entry: " in said(pages.officer.post(PREVIEW, order(type=None, everything="on")))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def _account(username: str) -> User:
 
 def _line(made: LogLock) -> str:
     case = f", case {made.case_reference}" if made.case_reference else ""
+    entries = counted(made.count, "entry", "entries")
     return (
-        f"{made}: {made.get_kind_display()}, {made.get_state_display()}, {counted(made.count, 'entry', 'entries')} of {made.ledger.name}, "
+        f"{made}: {made.get_kind_display()}, {made.get_state_display()}, {entries} of {made.ledger.name}, "
         f"{end_words(made.kind, made.until)}, by {made.locked_by}{case}: {made.reason}"
     )
