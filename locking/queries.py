@@ -118,8 +118,9 @@ def locks_in(ledgers: Iterable[str]) -> QuerySet[LogLock]:
 
 def policy_name(made: LogLock) -> str:
     """Return the name of the policy that made a lock, "" if a person did."""
-    named = LockPolicy.objects.filter(pk=made.policy_id).values_list("name", flat=True).first()
-    return named or ""
+    if made.policy_id is None:
+        return ""
+    return LockPolicy.objects.filter(pk=made.policy_id).values_list("name", flat=True).first() or ""
 
 
 def progress(made: LogLock) -> int | None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from activity.models import ActivityLog
 from auditlog_project.roles import APPROVER, COMPLIANCE_OFFICER
 from locking import policies, services
-from locking.models import LockOverride, LogLock
+from locking.models import LockOverride, LockPolicy, LogLock
 from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Site, accessible
 from tests.locking.test_services import Scene
 
@@ -224,7 +224,7 @@ def everything(scene: Scene) -> list[str]:
         name="yearly", ledger="activity", rule={"kind": "age", "days": 365}, scope={"type": "auth.*"},
         kind="compliance", lock_days=2190, by=scene.approver, reason="the rules",
     )  # fmt: skip
-    policy = f"/admin/locking/lockpolicy/{policies.LockPolicy.objects.get().pk}"
+    policy = f"/admin/locking/lockpolicy/{LockPolicy.objects.get().pk}"
     return [
         "/locks/", "/locks/?state=released", "/locks/open/", "/locks/new/", "/locks/new/?type=auth.login",
         f"/locks/new/?entry={scene.ids(5)[0]}", f"/locks/{lock.pk}/", f"/locks/{asked.pk}/",
