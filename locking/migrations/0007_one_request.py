@@ -11,9 +11,9 @@ _SQL = Path(__file__).parent / "sql"
 class Migration(migrations.Migration):
     """Replaces one function."""
 
-    dependencies: ClassVar = [("locking", "0005_chunks")]
+    dependencies: ClassVar = [("locking", "0006_order")]
     operations: ClassVar = [
         migrations.RunSQL(
-            (_SQL / "0006_one_request.sql").read_text(), (_SQL / "0006_one_request.reverse.sql").read_text()
+            (_SQL / "0007_one_request.sql").read_text(), (_SQL / "0007_one_request.reverse.sql").read_text()
         ),
     ]
