@@ -68,7 +68,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         for link in ACTIONS
         if user.has_perm(link.permission)
     ]
-    return {"navigation": shown, "list_actions": actions}
+    return {"navigation": shown, "list_actions": actions, "can_choose": any(action["chosen"] for action in actions)}
 
 
 def _may_follow(user: Any, permission: str) -> bool:
