@@ -267,7 +267,7 @@ def signed(purpose: str = "quarterly review", *, by_eve: bool = False) -> bytes:
     """Return the signed report of ENTRIES."""
     signer = person(authority(), "Ada Lovelace") if by_eve else ada()
     with TemporaryDirectory() as directory:
-        changes = {"purpose": purpose, "signer_certificate_sha256": ada().fingerprint}
+        changes: dict[str, Any] = {"purpose": purpose, "signer_certificate_sha256": ada().fingerprint}
         return signed_report(ENTRIES, Path(directory), signer, **changes).read_bytes()
 
 

@@ -16,6 +16,7 @@ from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from pyhanko.sign.timestamps import DummyTimeStamper
 
 from exports.container import write_container
@@ -121,7 +122,7 @@ def self_made(*usages: x509.ObjectIdentifier, is_critical: bool = True) -> TimeS
     return stamp
 
 
-_STAMPING, _SERVER = x509.ExtendedKeyUsageOID.TIME_STAMPING, x509.ExtendedKeyUsageOID.SERVER_AUTH
+_STAMPING, _SERVER = ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.SERVER_AUTH
 
 
 @pytest.mark.parametrize(
