@@ -15,7 +15,6 @@ from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core import serializers
@@ -48,6 +47,7 @@ from tests.attacks.orm import (
     of_the_database,
     raw,
 )
+from tests.awaiting import awaited
 from tests.clusters import Database
 
 
@@ -141,7 +141,7 @@ ATTACKS: Ways = {
     "save one field": (lambda entry: changed(entry).save(update_fields=["actor"]), OURS),
     "save by force": (lambda entry: changed(entry).save(force_update=True), OURS),
     "save to another alias": (lambda entry: changed(entry).save(using="default"), OURS),
-    "save asynchronously": (lambda entry: async_to_sync(changed(entry).asave)(), OURS),
+    "save asynchronously": (lambda entry: awaited(changed(entry).asave), OURS),
     "save and unlock": (lambda entry: changed(entry, locked=False, held_by=None, governance_until=None).save(), OURS),
     "save what was loaded before it was locked": (lambda entry: changed(entry, locked=False, held_by=None, actor="eve").save(), OURS),
     "save as new": (lambda entry: as_new(entry, actor="eve").save(), TWICE),
@@ -151,7 +151,7 @@ ATTACKS: Ways = {
     "Model.save": (lambda entry: models.Model.save(changed(entry), update_fields=["actor"]), AL001),
     "delete": (lambda entry: entry.delete(), OURS),
     "delete with parents": (lambda entry: entry.delete(keep_parents=True), OURS),
-    "delete asynchronously": (lambda entry: async_to_sync(entry.adelete)(), OURS),
+    "delete asynchronously": (lambda entry: awaited(entry.adelete), OURS),
     "Model.delete": (models.Model.delete, DENIED),
     "collector": (collected, DENIED),
     "proxy that saves": (lambda entry: changed(unguarded(entry)).save(update_fields=["actor"]), AL001),
@@ -161,7 +161,7 @@ ATTACKS: Ways = {
     "update": (lambda entry: ActivityLog.objects.filter(pk=entry.pk).update(actor="eve"), OURS),
     "update all": (lambda _: ActivityLog.objects.update(actor="eve"), OURS),
     "update with F": (lambda entry: ActivityLog.objects.filter(pk=entry.pk).update(revision=F("revision") + 1), OURS),
-    "update asynchronously": (lambda entry: async_to_sync(ActivityLog.objects.filter(pk=entry.pk).aupdate)(actor="e"), OURS),
+    "update asynchronously": (lambda entry: awaited(ActivityLog.objects.filter(pk=entry.pk).aupdate, actor="e"), OURS),
     "bulk_update": (lambda entry: ActivityLog.objects.bulk_update([changed(entry)], ["actor"]), OURS),
     "update_or_create": (lambda entry: ActivityLog.objects.update_or_create(pk=entry.pk, defaults={"actor": "eve"}), OURS),
     "bulk_create over it": (

@@ -6,19 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 
 from activity.errors import EntryLockedError
 from activity.models import ActivityLog
 from locking import policies, services
 from signing.errors import ImmutableRowError
+from tests.awaiting import awaited
 from tests.clusters import Database
 from tests.locking.test_services import LATER, Scene
 
 CHANGES: dict[str, Callable[[ActivityLog], object]] = {
     "save": lambda entry: entry.save(),
     "save of one field": lambda entry: entry.save(update_fields=["actor"]),
-    "asave": lambda entry: async_to_sync(entry.asave)(),
+    "asave": lambda entry: awaited(entry.asave),
     "delete": lambda entry: entry.delete(),
     "update": lambda entry: ActivityLog.objects.filter(pk=entry.pk).update(actor="eve"),
     "update of a slice of values": lambda entry: ActivityLog.objects.filter(pk=entry.pk).values("actor")[:1].update(),
