@@ -53,7 +53,7 @@ class Offline:
     def check(self, given: Given) -> list[dict[str, Any]]:
         """Give files to the page, and return exit status and checks of each report."""
         self.window.get_by_label("The export").set_input_files(_payloads(given))
-        self.window.wait_for_selector("#results[aria-busy=false]")
+        self.window.wait_for_selector("#results[aria-busy=false]", timeout=120_000)
         assert not self.window.locator("#problem").is_visible(), self.window.locator("#problem").inner_text()
         found: list[dict[str, Any]] = self.window.evaluate(
             """() => [...document.querySelectorAll("section.report")].map((report) => ({
