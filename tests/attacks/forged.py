@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,3 +150,15 @@ def without_task(forged: bytes) -> bytes:
     said = json.loads(forged)
     del said["headers"]["task"]
     return json.dumps(said).encode()
+
+
+def assert_changes_nothing(room: Room, attack: Callable[[Room], Any]) -> None:
+    """Push the message of an attack, or its messages: the worker goes on, and everything is as it was."""
+    assert room.works()
+    before = room.state()
+    forged = attack(room)
+    for one in forged if isinstance(forged, list) else [forged]:
+        room.push(one)
+    assert room.works(), room.log.read_text()
+    assert room.state() == before
+    assert not room.mark.exists()
