@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponseRedirect
-from django.urls import path, reverse
+from django.http import HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html
 
 from activity.retrieval import check_entries
@@ -29,11 +29,9 @@ from locking.errors import LockNotFoundError, LockRefusedError
 from locking.models import LockPolicy, LogLock
 from locking.wording import consequences, counted, last_words, rule_words, scope_words
 from signing.admin.pages import Link, PlainChangeList, Section, badge
-from signing.admin.steps import posted, step_page, taken
+from signing.admin.steps import posted, step_page, step_urls, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -87,26 +85,7 @@ class PolicyAdmin(LockingAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add a page for each step."""
         steps = {"set": self._set, "enable": self._enable, "disable": self._disable}
-        pages = [
-            path(
-                f"<path:object_id>/{name}/",
-                self.admin_site.admin_view(self._page_of(step)),
-                name=f"locking_lockpolicy_{name}",
-            )
-            for name, step in steps.items()
-        ]
-        return [*pages, *super().get_urls()]
-
-    def _page_of(self, step: Callable[[HttpRequest, LockPolicy], HttpResponse]) -> Callable[..., HttpResponse]:
-        def page(request: HttpRequest, object_id: str) -> HttpResponse:
-            if not self.has_add_permission(request):
-                raise PermissionDenied
-            policy = self.get_object(request, unquote(object_id))
-            if policy is None:
-                raise Http404
-            return step(request, policy)
-
-        return page
+        return [*step_urls(self, steps, may=self.has_add_permission), *super().get_urls()]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

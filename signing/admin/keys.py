@@ -10,24 +10,23 @@ The steps themselves are in key_steps.py.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404
-from django.urls import path, reverse
+from django.urls import reverse
 
 from signing import key_texts
 from signing.admin import key_steps
 from signing.admin.pages import Link, PlainChangeList, ReadOnlyAdmin, Section, badge, code, text_block
+from signing.admin.steps import step_urls
 from signing.jws import public_jwk
 from signing.models import KeyWindow, SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
@@ -75,20 +74,12 @@ class SigningKeyAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add a page for each step."""
-        steps: dict[str, Callable[..., HttpResponse]] = {
-            "retire": key_steps.retire,
-            "compromise": key_steps.compromise,
-            "destroy": key_steps.destroy,
+        steps = {
+            "retire": partial(key_steps.retire, self),
+            "compromise": partial(key_steps.compromise, self),
+            "destroy": partial(key_steps.destroy, self),
         }
-        pages = [
-            path(
-                f"<path:object_id>/{name}/",
-                self.admin_site.admin_view(self._step(step)),
-                name=f"signing_signingkey_{name}",
-            )
-            for name, step in steps.items()
-        ]
-        return [*pages, *super().get_urls()]
+        return [*step_urls(self, steps, may=self._may_step), *super().get_urls()]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -99,16 +90,8 @@ class SigningKeyAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         return key_steps.rotate(self, request)
 
-    def _step(self, step: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        def page(request: HttpRequest, object_id: str) -> HttpResponse:
-            if not request.user.has_perm("signing.change_signingkey"):
-                raise PermissionDenied
-            key = self.get_object(request, unquote(object_id))
-            if key is None:
-                raise Http404
-            return step(self, request, key)
-
-        return page
+    def _may_step(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("signing.change_signingkey"))
 
     def sections(self, request: HttpRequest, found: Any) -> list[Section]:
         """Return everything that is public about a key."""

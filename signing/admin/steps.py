@@ -9,13 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
 from django.template.response import TemplateResponse
+from django.urls import path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from django.http import HttpRequest, QueryDict
+    from django.http import HttpRequest, HttpResponse, QueryDict
+    from django.urls import URLPattern
 
     from signing.admin.pages import ReadOnlyAdmin
 
@@ -51,6 +56,32 @@ def taken(form: forms.Form, step: Callable[[], object], refusals: tuple[type[Exc
         form.add_error(None, str(error))
         return False
     return True
+
+
+def step_urls(
+    pages: ReadOnlyAdmin,
+    steps: Mapping[str, Callable[[HttpRequest, Any], HttpResponse]],
+    *,
+    may: Callable[[HttpRequest], bool],
+) -> list[URLPattern]:
+    """Return a URL for each step of one object, by name; who may not take them is refused before the object is read."""
+
+    def page_of(step: Callable[[HttpRequest, Any], HttpResponse]) -> Callable[..., HttpResponse]:
+        def page(request: HttpRequest, object_id: str) -> HttpResponse:
+            if not may(request):
+                raise PermissionDenied
+            found = pages.get_object(request, unquote(object_id))
+            if found is None:
+                raise Http404
+            return step(request, found)
+
+        return page
+
+    prefix = f"{pages.opts.app_label}_{pages.opts.model_name}"
+    return [
+        path(f"<path:object_id>/{name}/", pages.admin_site.admin_view(page_of(step)), name=f"{prefix}_{name}")
+        for name, step in steps.items()
+    ]
 
 
 def step_page(
