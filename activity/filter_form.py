@@ -38,18 +38,20 @@ def query_of(sent: QueryDict) -> QueryDict:
             continue
         values = [value for value in sent.getlist(name) if value]
         if values:
-            query.setlist(name, [_with_zone(value) for value in values] if name in TIMES else values)
+            query.setlist(name, [with_zone(value) for value in values] if name in TIMES else values)
     if path := sent.get(_PATH):
         query[_DATA + path.removeprefix(_DATA)] = sent.get(_TEXT, "")
     return query
 
 
-def _with_zone(text: str) -> str:
+def with_zone(text: str) -> str:
+    """Return a time of a datetime-local field as the API takes it, in UTC; anything else as it is."""
     found = _LOCAL_TIME.fullmatch(text)
     return f"{found[1]}{found[2] or ':00'}{found[3] or ''}Z" if found else text
 
 
-def _without_zone(text: str) -> str:
+def without_zone(text: str) -> str:
+    """Return a time in UTC as a datetime-local field takes it; anything else as it is."""
     found = _UTC_TIME.fullmatch(text)
     return f"{found[1]}{(found[2] or '')[:4]}" if found else text
 
@@ -117,7 +119,7 @@ class FilterForm(forms.Form):
             filled |= {_PATH: data[-1].removeprefix(_DATA), _TEXT: query[data[-1]]}
         for name in TIMES:
             if name in filled:
-                filled[name] = _without_zone(filled[name])
+                filled[name] = without_zone(filled[name])
         super().__init__(initial=filled)
         for name in TIMES:
             self.fields[name].widget = forms.DateTimeInput({"type": "datetime-local", "step": "1"}, "%Y-%m-%dT%H:%M:%S")

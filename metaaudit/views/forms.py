@@ -5,12 +5,12 @@ Times are as browsers give them, without a zone: UTC. What is empty is not asked
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.http import QueryDict
 
+from activity.filter_form import with_zone, without_zone
 from metaaudit.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _TIME = {"type": "datetime-local", "step": "1"}
 _TIMES = ("from", "to")
-_LOCAL_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?")
-_UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z")
 
 
 class FilterForm(forms.Form):
@@ -42,7 +40,7 @@ class FilterForm(forms.Form):
 
     def __init__(self, query: QueryDict) -> None:
         filled: dict[str, Any] = {name: query[name] for name in query}
-        super().__init__(initial=filled | {name: _without_zone(filled[name]) for name in _TIMES if name in filled})
+        super().__init__(initial=filled | {name: without_zone(filled[name]) for name in _TIMES if name in filled})
         # A word of Python's own, so it cannot be declared above.
         self.fields["from"] = forms.CharField(label="From (UTC)", required=False, widget=forms.TextInput(_TIME))
         self.order_fields(["user", "action", "saw_target", "saw_entry", "from", "to"])
@@ -64,15 +62,5 @@ def query_of(sent: QueryDict) -> QueryDict:
     for name in sent:
         values = [value for value in sent.getlist(name) if value]
         if values:
-            query.setlist(name, [_with_zone(value) for value in values] if name in _TIMES else values)
+            query.setlist(name, [with_zone(value) for value in values] if name in _TIMES else values)
     return query
-
-
-def _with_zone(text: str) -> str:
-    found = _LOCAL_TIME.fullmatch(text)
-    return f"{found[1]}{found[2] or ':00'}Z" if found else text
-
-
-def _without_zone(text: str) -> str:
-    found = _UTC_TIME.fullmatch(text)
-    return found[1] if found else text
