@@ -173,7 +173,8 @@ def served(launcher: Launcher) -> Iterator[Served]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [str(PROJECT / "auditlog"), "serve", "--bind", address]
+    # Whoever runs the tests in the background of a script has them ignore SIGINT, and a shell cannot take that back.
+    words = ["env", "--default-signal=INT", str(PROJECT / "auditlog"), "serve", "--bind", address]
     log = launcher.state / "serve.log"
     with (
         log.open("w") as output,
