@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from activity.access import READ_PERMISSION
 from exports.services import ORDER_PERMISSION
-from locking.services import LOCK, SEE, SEE_OVERRIDES
+from locking.rights import LOCK, SEE, SEE_OVERRIDES
 from locking.waiting import open_steps
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.http import QueryDict
 
 _EQUAL: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "ledger": ("ledger__name", str),
+    "ledger": ("ledger", str),
     "kind": ("kind", one_of(*LogLock.Kind.values)),
     "state": ("state", one_of(*LogLock.State.values)),
     "case": ("case_reference", str),
@@ -37,11 +37,13 @@ def wanted_of(query: QueryDict, readable: Iterable[str]) -> Wanted:
     said: dict[str, Any] = {"equal": {}}
     take_each(query, partial(_take, said))
     ledgers = frozenset(readable)
-    named = said["equal"].get("ledger__name")
-    if named is not None and named not in ledgers:
+    named = said["equal"].pop("ledger", None)
+    if named is None:
+        return Wanted(ledgers=ledgers, **said)
+    if named not in ledgers:
         # The same answer whether there is such a ledger or not.
         raise LedgerNotFoundError(f"there is no ledger {named!r} that you may read")
-    return Wanted(ledgers=ledgers, **said)
+    return Wanted(ledgers=frozenset({named}), **said)
 
 
 def _take(said: dict[str, Any], name: str, text: str) -> None:

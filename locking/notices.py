@@ -18,6 +18,7 @@ from django.urls import reverse
 from locking.models import LockOverride
 from locking.people import able
 from locking.queries import ledgers_of
+from locking.rights import DECIDE_OVERRIDE, RELEASE, REVIEW_OVERRIDE
 from locking.wording import counted, moment_words
 
 if TYPE_CHECKING:
@@ -26,16 +27,13 @@ if TYPE_CHECKING:
     from locking.models import LogLock
 
 _LOG = logging.getLogger(__name__)
-_DECIDE, _RELEASE, _REVIEW = (
-    f"locking.{right}" for right in ("decide_lockoverride", "release_loglock", "review_lockoverride")
-)
 
 
 def override_requested(made: LockOverride) -> None:
     """Tell everybody who may decide it, but not the one who asked."""
     hours = counted(made.hours, "hour", "hours")
     _tell(
-        _able(_DECIDE, ledgers_of(made), made.requested_by),
+        _able(DECIDE_OVERRIDE, ledgers_of(made), made.requested_by),
         f"{made}: {made.requested_by} asks to change {counted(len(made.entries), 'locked entry', 'locked entries')}",
         f"{made.requested_by} asks for {hours}. Reason: {made.reason}\nCase: {made.case_reference or '-'}",
         page=reverse("override", args=[made.pk]),
@@ -47,7 +45,7 @@ def override_decided(made: LockOverride, *, reason: str) -> None:
     denied = made.state == LockOverride.State.DENIED
     until = "" if made.runs_until is None else f" It runs until {moment_words(made.runs_until)}."
     _tell(
-        _others(_DECIDE, ledgers_of(made), asked_by=made.requested_by, done_by=made.decided_by),
+        _others(DECIDE_OVERRIDE, ledgers_of(made), asked_by=made.requested_by, done_by=made.decided_by),
         f"{made}: {made.decided_by} {'denied' if denied else 'approved'} what {made.requested_by} had asked for",
         f"Reason: {reason}\n{made.requested_by} had asked for it: {made.reason}.{until}",
         page=reverse("override", args=[made.pk]),
@@ -57,7 +55,7 @@ def override_decided(made: LockOverride, *, reason: str) -> None:
 def release_requested(made: LogLock) -> None:
     """Tell everybody who may release it, but not the one who asked."""
     _tell(
-        _able(_RELEASE, [made.ledger.name], made.release_requested_by),
+        _able(RELEASE, [made.ledger.name], made.release_requested_by),
         f"{made}: {made.release_requested_by} asks for its release",
         f"Kind: {made.kind}, entries: {made.count:,}. Reason: {made.release_reason}",
         page=reverse("lock", args=[made.pk]),
@@ -67,7 +65,7 @@ def release_requested(made: LogLock) -> None:
 def released(made: LogLock) -> None:
     """Tell whoever asked for it, and everybody who might have released it and was skipped."""
     _tell(
-        _others(_RELEASE, [made.ledger.name], asked_by=made.release_requested_by, done_by=made.released_by),
+        _others(RELEASE, [made.ledger.name], asked_by=made.release_requested_by, done_by=made.released_by),
         f"{made}: {made.released_by} gave the release that {made.release_requested_by} had asked for",
         f"Kind: {made.kind}, entries: {made.count:,}. Reason: {made.release_reason}",
         page=reverse("lock", args=[made.pk]),
@@ -78,7 +76,7 @@ def review_open(made: LockOverride) -> None:
     """Tell everybody who may review it, but not the one who asked for it."""
     changes = counted(made.used_count, "change was", "changes were")
     _tell(
-        _able(_REVIEW, ledgers_of(made), made.requested_by),
+        _able(REVIEW_OVERRIDE, ledgers_of(made), made.requested_by),
         f"{made} has ended and waits for a review",
         f"{changes} made. Asked for by {made.requested_by}, decided by {made.decided_by}.",
         page=reverse("override", args=[made.pk]),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from activity.views.panels import Panel
-from locking import queries, services, timeline
+from locking import queries, rights, timeline
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def locks_of_entry(request: HttpRequest, entry: ActivityLog) -> Panel | None:
     """Return which locks hold an entry and what happened under them, for whoever may see locks."""
-    if not request.user.has_perm(services.SEE):
+    if not request.user.has_perm(rights.SEE):
         return None
     compliance = entry.compliance_until is not None and entry.compliance_until > datetime.now(UTC)
     content = {
         "entry": entry,
         "holding": list(queries.locks_of(entry)),
         "moments": timeline.of_entry(entry),
-        "may_lock": request.user.has_perm(services.LOCK),
-        "may_ask": entry.locked and not compliance and request.user.has_perm(services.ASK_OVERRIDE),
+        "may_lock": request.user.has_perm(rights.LOCK),
+        "may_ask": entry.locked and not compliance and request.user.has_perm(rights.ASK_OVERRIDE),
     }
     return Panel("Locks", "locking/entry_panel.html", content)

@@ -29,11 +29,12 @@ from activity.policies import require_pattern
 from activity.record import timestamp
 from activity.search import data_of
 from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
-from locking import scopes, services
+from locking import overriding, scopes, services, steps
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock
 from locking.previews import Preview, preview
 from locking.queries import policy_facts
+from locking.rights import SET_POLICY
 from signing.queries import head, ledger_named
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-SET = "locking.add_lockpolicy"
 MAX_NAME = 100
 _EVENTS = 1_000  # entries that a cursor looks at in one step
 MAX_DAYS = 36_500
@@ -63,15 +63,15 @@ def set_policy(  # noqa: PLR0913 all that a policy is
 
     Enabled, it locks from the next beat on; look at `dry_run` first.
     """
-    services.require_right(by=by, permission=SET)
-    services.require_reason(reason=reason)
+    steps.require_right(by=by, permission=SET_POLICY)
+    steps.require_reason(reason=reason)
     if not 0 < len(name.strip()) <= MAX_NAME or "\0" in name:
         raise LockRefusedError(f"a policy has a name of 1 to {MAX_NAME} characters")
     if kind not in LogLock.Kind.values or (kind == LogLock.Kind.HOLD and lock_days is not None):
         raise LockRefusedError(f"its locks are of kind {', '.join(LogLock.Kind.values)}, a hold without an end")
     if lock_days is not None and not 1 <= lock_days <= MAX_DAYS:
         raise LockRefusedError(f"its locks last 1 to {MAX_DAYS:,} days, or for good")
-    opened = services.readable(by=by, name=ledger)
+    opened = steps.readable(by=by, name=ledger)
     policy = LockPolicy(
         name=name,
         ledger=opened,
@@ -81,10 +81,10 @@ def set_policy(  # noqa: PLR0913 all that a policy is
         kind=kind,
         lock_days=lock_days,
     )
-    services.require_no_transaction()
+    steps.require_no_transaction()
     said = policy_facts(policy) | {"reason": reason}
     recorded = record_step(kind="lock-policy.set", target=name, by=by.get_username(), data=said).id
-    services.as_approver(
+    steps.as_approver(
         call="policy_set(%s, %s::smallint, %s, %s::jsonb, %s::jsonb, %s, %s, %s, %s::uuid)",
         parameters=[
             name,
@@ -120,7 +120,7 @@ def run_all() -> int:
     for number in over.order_by("pk").values_list("pk", flat=True):
         services.expire(lock_id=number)
     services.lift_all()
-    services.end_overrides()
+    overriding.end_overrides()
     return begun
 
 
@@ -195,7 +195,7 @@ def _mark(policy: LockPolicy) -> None:
     """Write deadlines up to the end of the ledger."""
     done = False
     while not done:
-        with services.named_refusals(), transaction.atomic(), connection.cursor() as cursor:
+        with steps.named_refusals(), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT done FROM public.policy_mark(%s, %s)", [policy.pk, services.CHUNK])
             row = cursor.fetchone()
         done = row is None or row[0]
@@ -276,7 +276,7 @@ def _asked(policy: LockPolicy, event: ActivityLog) -> tuple[dict[str, Any], str,
     except LockRefusedError:
         pass  # not a window that one could obey: the whole of the policy's filter is locked, which is the stronger
     case = data.get("case")
-    reference = case[: services.MAX_CASE] if isinstance(case, str) and "\0" not in case else ""
+    reference = case[: steps.MAX_CASE] if isinstance(case, str) and "\0" not in case else ""
     return scope, f"policy {policy.name}: {event.type} by {event.source}, leaf {event.leaf_index}", reference
 
 
@@ -295,7 +295,7 @@ def _follow_count(policy: LockPolicy) -> int:
 
 def _advanced(policy: LockPolicy, to_leaf: int, done: str) -> bool:
     """Move the cursor; False if somebody else has moved it meanwhile."""
-    with services.named_refusals(), connection.cursor() as cursor:
+    with steps.named_refusals(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT public.policy_advance(%s, %s, %s, %s, %s)",
             [policy.pk, policy.next_leaf, to_leaf, policy.done, done],

@@ -13,11 +13,14 @@ from activity.record import timestamp
 from activity.services import SYSTEM_SOURCE
 from locking.models import LIFTED, LockOverride, LockPolicy, LogLock
 from signing.models import LedgerHead
+from signing.queries import ledger_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.db.models import QuerySet
+
+    from signing.models import Ledger
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_LOCK_ID = 2**63 - 1
@@ -113,7 +116,12 @@ def locks_of(entry: ActivityLog) -> QuerySet[LogLock]:
 
 def locks_in(ledgers: Iterable[str]) -> QuerySet[LogLock]:
     """Return the locks of these ledgers, the newest first."""
-    return LogLock.objects.filter(ledger__name__in=ledgers).select_related("ledger").order_by("-pk")
+    return LogLock.objects.filter(ledger__in=_rows_of(ledgers)).select_related("ledger").order_by("-pk")
+
+
+def _rows_of(ledgers: Iterable[str]) -> list[Ledger]:
+    """Return the ledgers by their ids: of a name the planner does not know how many rows there are."""
+    return [ledger_named(name) for name in ledgers]
 
 
 def policy_name(made: LogLock) -> str:
@@ -178,7 +186,7 @@ def overrides_of(entry: ActivityLog) -> QuerySet[LockOverride]:
 
 def policies_in(ledgers: Iterable[str]) -> QuerySet[LockPolicy]:
     """Return the policies of these ledgers by name."""
-    return LockPolicy.objects.filter(ledger__name__in=ledgers).select_related("ledger").order_by("name")
+    return LockPolicy.objects.filter(ledger__in=_rows_of(ledgers)).select_related("ledger").order_by("name")
 
 
 def overrides_to_decide(ledgers: Iterable[str]) -> QuerySet[LockOverride]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 
 from activity import access
-from locking import queries, services
+from locking import queries, rights
 from locking.models import LockOverride
 from locking.people import who_can
 from locking.wording import counted, moment_words, names_words
@@ -48,11 +48,11 @@ def open_steps(user: User | AnonymousUser) -> list[OpenStep]:
     if not readable:
         return []
     steps: list[OpenStep] = []
-    if user.has_perm(services.SEE_OVERRIDES):
+    if user.has_perm(rights.SEE_OVERRIDES):
         steps += [step_of(one, user) for one in queries.overrides_to_decide(readable)[:SHOWN]]
-    if user.has_perm(services.SEE):
+    if user.has_perm(rights.SEE):
         steps += [release_step(one, user) for one in queries.releases_to_give(readable)[:SHOWN]]
-    if user.has_perm(services.SEE_OVERRIDES):
+    if user.has_perm(rights.SEE_OVERRIDES):
         steps += [step_of(one, user) for one in queries.overrides_to_review(readable)[:SHOWN]]
         steps += [step_of(one, user) for one in queries.overrides_running(readable)[:SHOWN]]
     return sorted(steps, key=lambda step: not step.is_yours)
@@ -63,7 +63,7 @@ def step_of(made: LockOverride, user: User | AnonymousUser) -> OpenStep:
     shown: dict[str, Any] = {"title": str(made).capitalize(), "address": reverse("override", args=[made.pk])}
     number = counted(len(made.entries), "locked entry", "locked entries")
     if made.state == LockOverride.State.REQUESTED:
-        who, is_yours = _who(services.DECIDE_OVERRIDE, made.requested_by, queries.ledgers_of(made), user)
+        who, is_yours = _who(rights.DECIDE_OVERRIDE, made.requested_by, queries.ledgers_of(made), user)
         what = f"{made.requested_by} asks to change {number} for {counted(made.hours, 'hour', 'hours')}."
         return OpenStep(
             **shown,
@@ -74,7 +74,7 @@ def step_of(made: LockOverride, user: User | AnonymousUser) -> OpenStep:
             is_yours=is_yours,
         )
     if made.waits_for_review:
-        who, is_yours = _who(services.REVIEW_OVERRIDE, made.requested_by, queries.ledgers_of(made), user)
+        who, is_yours = _who(rights.REVIEW_OVERRIDE, made.requested_by, queries.ledgers_of(made), user)
         changes = counted(made.used_count, "change was", "changes were")
         what = f"It has ended; {changes} made under it. {made.requested_by} had asked for it."
         since = made.ended_at or made.requested_at
@@ -95,7 +95,7 @@ def step_of(made: LockOverride, user: User | AnonymousUser) -> OpenStep:
 def release_step(made: LogLock, user: User | AnonymousUser) -> OpenStep:
     """Return who may give a release that was asked for."""
     asked_by, entries = made.release_requested_by or "", counted(made.count, "entry", "entries")
-    who, is_yours = _who(services.RELEASE, asked_by, [made.ledger.name], user)
+    who, is_yours = _who(rights.RELEASE, asked_by, [made.ledger.name], user)
     return OpenStep(
         title=str(made).capitalize(),
         what=f"{asked_by} asks to release it: {made.get_kind_display()}, {entries} of {made.ledger.name}.",

@@ -24,7 +24,7 @@ from activity.errors import EntryLockedError
 from activity.models import ActivityLog
 from activity.record import timestamp
 from auditlog_project.roles import APPROVER, COMPLIANCE_OFFICER
-from locking import services
+from locking import overriding, services
 from locking.errors import LockRefusedError
 from locking.models import LogLock
 from signing.merkle import leaf_hash
@@ -98,23 +98,23 @@ def show(ledger: Ledger, *, say: Callable[[str], None], good: Callable[[str], No
 def _change_under_an_override(
     entry: ActivityLog, officer: User, approver: User, *, say: Callable[[str], None], good: Callable[[str], None]
 ) -> None:
-    made = services.request_override(entries=[entry.pk], hours=1, by=officer, reason="the demo: a wrong severity")
+    made = overriding.request_override(entries=[entry.pk], hours=1, by=officer, reason="the demo: a wrong severity")
     say(f"{officer} asks for {made}: this entry, one hour")
     good(f"{officer} approves it herself: refused, {_own_approval(made, officer)}")
     _expect_locked(entry, officer)
-    made = services.decide_override(override_id=made.pk, approve=True, by=approver, reason="seen")
+    made = overriding.decide_override(override_id=made.pk, approve=True, by=approver, reason="seen")
     say(f"{approver} approves it; it runs until {made.runs_until:%H:%M} UTC")
     receipt = amending.amend(
         entry_id=entry.pk, changes={"severity": _other_severity(entry)}, by=officer, reason="the demo: a wrong severity"
     )
     good(f"the entry is amended: a new leaf, {receipt.leaf_index}; the old version stays in the archive, with {made}")
-    made = services.end_override(override_id=made.pk, by=officer.get_username())
+    made = overriding.end_override(override_id=made.pk, by=officer.get_username())
     _expect_locked(entry, officer)
     good(f"{made} is {made.state}, {made.used_count} change; the entry is locked as before")
     if made.reviewed_by is not None:
         raise CommandError("a review should be open")
     say(f"its review is open until somebody other than {officer} signs it off")
-    made = services.review_override(override_id=made.pk, by=approver, note="one severity, as asked")
+    made = overriding.review_override(override_id=made.pk, by=approver, note="one severity, as asked")
     say(f"{made.reviewed_by} signs it off; every step is a signed entry of the ledger “activity”")
 
 
@@ -163,7 +163,7 @@ def _reason(error: psycopg.Error) -> str:
 
 def _own_approval(made: LockOverride, officer: User) -> str:
     try:
-        services.decide_override(override_id=made.pk, approve=True, by=officer, reason="my own")
+        overriding.decide_override(override_id=made.pk, approve=True, by=officer, reason="my own")
     except LockRefusedError as error:
         return str(error)
     raise CommandError("an approval of one's own request should have been refused")

@@ -10,7 +10,7 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from locking import queries, services, timeline
+from locking import queries, rights, timeline
 from locking.admin.rows import LockingAdmin
 from locking.models import LogLock
 from locking.wording import end_words, moment_words, scope_words
@@ -35,11 +35,11 @@ class LockAdmin(LockingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the locks of the granted ledgers."""
-        return super().get_queryset(request).filter(ledger__name__in=self.readable(request))
+        return queries.locks_in(self.readable(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Allow whoever may lock."""
-        return bool(request.user.has_perm(services.LOCK))
+        return bool(request.user.has_perm(rights.LOCK))
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

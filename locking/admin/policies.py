@@ -22,13 +22,13 @@ from django.utils.html import format_html
 
 from activity.retrieval import check_entries
 from activity.views.lines import lines_of
-from locking import policies, queries, seen
+from locking import policies, queries, rights, seen
 from locking.admin.policy_forms import PolicyForm, SwitchForm, said_of
 from locking.admin.rows import LockingAdmin
 from locking.errors import LockNotFoundError, LockRefusedError
 from locking.models import LockPolicy, LogLock
 from locking.wording import consequences, counted, last_words, rule_words, scope_words
-from signing.admin.pages import Link, PlainChangeList, Section, badge
+from signing.admin.pages import Link, Section, badge
 from signing.admin.steps import posted, step_page, step_urls, taken
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ _REFUSALS = (LockRefusedError, LockNotFoundError)
 
 @admin.register(LockPolicy)
 class PolicyAdmin(LockingAdmin):
-    """Policies are few: one list holds them all."""
+    """The list, and the steps of each."""
 
-    change_list_class = PlainChangeList
     add_label = "Set a policy"
     list_display = ("name", "rule_shown", "scope_shown", "kind", "lasts", "enabled_shown")
     list_filter = ("enabled", "kind")
@@ -61,7 +60,7 @@ class PolicyAdmin(LockingAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Allow whoever may set policies."""
-        return bool(request.user.has_perm(policies.SET))
+        return bool(request.user.has_perm(rights.SET_POLICY))
 
     @admin.display(description="locks")
     def rule_shown(self, policy: LockPolicy) -> str:

@@ -27,7 +27,7 @@ from activity.services import MAX_EXPLANATION
 from locking.models import LogLock
 from locking.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_LOCK_ID
 from locking.scopes import LEAVES, MAX_ENTRIES, TEXTS, TIMES
-from locking.services import MAX_CASE
+from locking.steps import MAX_CASE
 
 _TAGS = ["Locks"]
 _LOCK_ID: Shape = {"type": "integer", "minimum": 1, "maximum": MAX_LOCK_ID}

@@ -19,6 +19,7 @@ from locking import filters, queries, scopes, services
 from locking.api import descriptions
 from locking.errors import BadLockError, LockNotFoundError, LockRefusedError
 from locking.models import LogLock
+from locking.rights import ASK_RELEASE, LOCK, RELEASE, SEE
 from signing.errors import LedgerNotFoundError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class MayLock(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Tell whether the sender may; services.py looks at which lock."""
-        rights = (services.SEE,) if request.method in SAFE_METHODS else view.rights
+        rights = (SEE,) if request.method in SAFE_METHODS else view.rights
         has_one = request.auth is None and any(request.user.has_perm(right) for right in rights)
         return has_one and bool(access_of(request).readable)
 
@@ -62,7 +63,7 @@ class Locking(APIView):
 class Locks(Locking):
     """List locks (GET), or make one (POST)."""
 
-    rights = (services.LOCK,)
+    rights = (LOCK,)
     raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
         "GET": (BadQueryError, LedgerNotFoundError),
         "POST": (BadLockError, LockRefusedError, LockNotFoundError, *NOT_NOW),
@@ -104,7 +105,7 @@ class OneLock(Locking):
 class ExtendLock(Locking):
     """Making a lock last longer."""
 
-    rights = (services.LOCK,)
+    rights = (LOCK,)
     raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
         "POST": (BadQueryError, BadLockError, LockRefusedError, LockNotFoundError, *NOT_NOW)
     }
@@ -122,7 +123,7 @@ class ExtendLock(Locking):
 class ReleaseLock(Locking):
     """Ending a governance lock or a hold: one person asks, another one gives."""
 
-    rights = (services.ASK_RELEASE, services.RELEASE)
+    rights = (ASK_RELEASE, RELEASE)
     raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
         "POST": (
             BadQueryError,

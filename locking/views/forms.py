@@ -10,7 +10,8 @@ from django import forms
 
 from activity.services import MAX_EXPLANATION
 from locking.models import LockOverride, LogLock
-from locking.services import MAX_CASE, MAX_OVERRIDDEN
+from locking.overriding import MAX_OVERRIDDEN
+from locking.steps import MAX_CASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,6 +15,7 @@ from activity.retrieval import check_entries
 from activity.views.lines import lines_of
 from locking import filters, previews, queries, services, timeline
 from locking.models import LogLock
+from locking.rights import ASK_RELEASE, LOCK, RELEASE, SEE, SEE_OVERRIDES
 from locking.views.base import Locking, taken
 from locking.views.forms import EndForm, LockListForm, ReasonForm
 from locking.waiting import open_steps, release_step
@@ -46,7 +47,7 @@ class Locks(Locking):
     """The list."""
 
     http_method_names = ["get", "head"]
-    rights = (services.SEE,)
+    rights = (SEE,)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show a page of locks, the newest first."""
@@ -70,7 +71,7 @@ class Locks(Locking):
             "locks": [shown_lock(lock) for lock in page.locks],
             "query": first.urlencode(),
             "is_first": "cursor" not in query,
-            "may_lock": request.user.has_perm(services.LOCK),
+            "may_lock": request.user.has_perm(LOCK),
             "waiting": sum(step.waits for step in open_steps(self.person)),
         }
         return render(request, "locking/locks.html", shown)
@@ -80,7 +81,7 @@ class OpenSteps(Locking):
     """What waits for somebody."""
 
     http_method_names = ["get", "head"]
-    rights = (services.SEE, services.SEE_OVERRIDES)
+    rights = (SEE, SEE_OVERRIDES)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show every open step with who must take it."""
@@ -91,7 +92,7 @@ class OneLock(Locking):
     """One lock."""
 
     http_method_names = ["get", "head"]
-    rights = (services.SEE,)
+    rights = (SEE,)
 
     def get(self, request: HttpRequest, lock_id: int) -> HttpResponse:
         """Show it with its timeline, some of its entries, and what may be done with it."""
@@ -137,11 +138,11 @@ class OneLock(Locking):
 
     def _may_extend(self, lock: LogLock) -> bool:
         can_be = lock.state == State.IN_FORCE and lock.kind != Kind.HOLD and lock.until is not None
-        return can_be and self.request.user.has_perm(services.LOCK)
+        return can_be and self.request.user.has_perm(LOCK)
 
     def _may_ask(self, lock: LogLock) -> bool:
         can_be = lock.state == State.IN_FORCE and lock.kind != Kind.COMPLIANCE and lock.release_requested_by is None
-        return can_be and self.request.user.has_perm(services.ASK_RELEASE)
+        return can_be and self.request.user.has_perm(ASK_RELEASE)
 
 
 class Progress(OneLock):
@@ -161,7 +162,7 @@ class Extend(OneLock):
     """Making a retention last longer."""
 
     http_method_names = ["post"]
-    rights = (services.LOCK,)
+    rights = (LOCK,)
 
     def post(self, request: HttpRequest, lock_id: int) -> HttpResponse:
         """Move its end."""
@@ -182,7 +183,7 @@ class AskRelease(OneLock):
     """Asking for a release."""
 
     http_method_names = ["post"]
-    rights = (services.ASK_RELEASE,)
+    rights = (ASK_RELEASE,)
 
     def post(self, request: HttpRequest, lock_id: int) -> HttpResponse:
         """Ask; another person gives it."""
@@ -202,7 +203,7 @@ class Release(OneLock):
     """Giving a release that another person asked for."""
 
     http_method_names = ["post"]
-    rights = (services.RELEASE,)
+    rights = (RELEASE,)
 
     def post(self, request: HttpRequest, lock_id: int) -> HttpResponse:
         """Release it. Raises LockRefusedError."""

@@ -21,6 +21,7 @@ from locking import seen, services
 from locking.errors import LockRefusedError
 from locking.models import LogLock
 from locking.previews import Preview, preview
+from locking.rights import LOCK
 from locking.views import ordering
 from locking.views.base import Locking, sentence
 from locking.views.forms import LockForm
@@ -41,7 +42,7 @@ class NewLock(Locking):
     """The order, and locking."""
 
     http_method_names = ["get", "head", "post"]
-    rights = (services.LOCK,)
+    rights = (LOCK,)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the form with what the filters of the address find."""

@@ -12,8 +12,9 @@ from activity.filter_form import query_of
 from activity.models import ActivityLog
 from activity.retrieval import check_entries
 from activity.views.lines import lines_of
-from locking import queries, services, timeline
+from locking import overriding, queries, timeline
 from locking.models import LockOverride
+from locking.rights import ASK_OVERRIDE, DECIDE_OVERRIDE, OVERRIDE_HOLD, REVIEW_OVERRIDE, SEE_OVERRIDES
 from locking.views.base import Locking, taken
 from locking.views.forms import DecisionForm, NoteForm, OverrideForm, OverrideListForm
 from locking.waiting import open_steps, step_of
@@ -34,13 +35,13 @@ class Overrides(Locking):
     """The list."""
 
     http_method_names = ["get", "head"]
-    rights = (services.SEE_OVERRIDES,)
+    rights = (SEE_OVERRIDES,)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show a page of overrides, the newest first."""
         query = query_of(request.GET)
         form = OverrideListForm(query)
-        shown: dict[str, Any] = {"form": form, "may_ask": request.user.has_perm(services.ASK_OVERRIDE)}
+        shown: dict[str, Any] = {"form": form, "may_ask": request.user.has_perm(ASK_OVERRIDE)}
         if not form.is_valid():
             return render(request, "locking/overrides.html", shown, status=400)
         rows = _filtered(queries.overrides_in(self.readable), form.cleaned_data)
@@ -80,7 +81,7 @@ class Ask(Locking):
     """The request."""
 
     http_method_names = ["get", "head", "post"]
-    rights = (services.ASK_OVERRIDE,)
+    rights = (ASK_OVERRIDE,)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the form, with the entries that the address names."""
@@ -94,7 +95,7 @@ class Ask(Locking):
         def step() -> None:
             asked = form.cleaned_data
             made.append(
-                services.request_override(
+                overriding.request_override(
                     entries=asked["entries"],
                     hours=asked["hours"],
                     by=self.person,
@@ -110,7 +111,7 @@ class Ask(Locking):
         return redirect("override", made[0].pk)
 
     def _form(self, *sent: QueryDict, **said: Any) -> OverrideForm:
-        may_lift_holds = self.request.user.has_perm(services.OVERRIDE_HOLD)
+        may_lift_holds = self.request.user.has_perm(OVERRIDE_HOLD)
         return OverrideForm(*sent, may_lift_holds=may_lift_holds, **said)
 
     def _page(self, form: OverrideForm, *, status: int = 200) -> HttpResponse:
@@ -121,7 +122,7 @@ class OneOverride(Locking):
     """One override."""
 
     http_method_names = ["get", "head"]
-    rights: ClassVar[tuple[str, ...]] = (services.SEE_OVERRIDES,)
+    rights: ClassVar[tuple[str, ...]] = (SEE_OVERRIDES,)
 
     def get(self, request: HttpRequest, override_id: int) -> HttpResponse:
         """Show it with its entries, its timeline, and what may be done with it."""
@@ -145,7 +146,7 @@ class OneOverride(Locking):
             "lines": lines_of(check_entries(_entries(made.entries))),
             "step": step_of(made, self.person) if is_open else None,
             "form": refused or self._form(made),
-            "may_close": made.state == State.APPROVED and self._may(services.ASK_OVERRIDE, services.DECIDE_OVERRIDE),
+            "may_close": made.state == State.APPROVED and self._may(ASK_OVERRIDE, DECIDE_OVERRIDE),
             "is_own": made.requested_by == self.person.get_username(),
         }
         return render(self.request, "locking/override.html", shown, status=status)
@@ -154,9 +155,9 @@ class OneOverride(Locking):
         """Return the form of the step that whoever looks may take."""
         if made.requested_by == self.person.get_username():
             return None
-        if made.state == State.REQUESTED and self._may(services.DECIDE_OVERRIDE):
+        if made.state == State.REQUESTED and self._may(DECIDE_OVERRIDE):
             return DecisionForm()
-        return NoteForm() if made.waits_for_review and self._may(services.REVIEW_OVERRIDE) else None
+        return NoteForm() if made.waits_for_review and self._may(REVIEW_OVERRIDE) else None
 
     def _may(self, *rights: str) -> bool:
         return any(self.request.user.has_perm(right) for right in rights)
@@ -170,7 +171,7 @@ class Decide(OneOverride):
     """Giving an override, or not."""
 
     http_method_names = ["post"]
-    rights = (services.DECIDE_OVERRIDE,)
+    rights = (DECIDE_OVERRIDE,)
 
     def post(self, request: HttpRequest, override_id: int) -> HttpResponse:
         """Decide it; never what one has asked for oneself."""
@@ -179,7 +180,7 @@ class Decide(OneOverride):
 
         def step() -> None:
             approve = form.cleaned_data["decision"] == "approve"
-            services.decide_override(
+            overriding.decide_override(
                 override_id=made.pk, approve=approve, by=self.person, reason=form.cleaned_data["reason"]
             )
 
@@ -194,11 +195,11 @@ class Close(OneOverride):
     """Ending an override before its time."""
 
     http_method_names = ["post"]
-    rights = (services.ASK_OVERRIDE, services.DECIDE_OVERRIDE)
+    rights = (ASK_OVERRIDE, DECIDE_OVERRIDE)
 
     def post(self, request: HttpRequest, override_id: int) -> HttpResponse:
         """Close it. Raises LockRefusedError."""
-        made = services.close_override(override_id=self.seen(override_id).pk, by=self.person)
+        made = overriding.close_override(override_id=self.seen(override_id).pk, by=self.person)
         messages.success(request, f"{str(made).capitalize()} is closed. Its entries are locked again.")
         return redirect("override", made.pk)
 
@@ -207,7 +208,7 @@ class Review(OneOverride):
     """Signing off what was done."""
 
     http_method_names = ["post"]
-    rights = (services.REVIEW_OVERRIDE,)
+    rights = (REVIEW_OVERRIDE,)
 
     def post(self, request: HttpRequest, override_id: int) -> HttpResponse:
         """Sign it off; never what one has asked for oneself."""
@@ -215,7 +216,7 @@ class Review(OneOverride):
         form = NoteForm(request.POST)
 
         def step() -> None:
-            services.review_override(override_id=made.pk, by=self.person, note=form.cleaned_data["note"])
+            overriding.review_override(override_id=made.pk, by=self.person, note=form.cleaned_data["note"])
 
         if not taken(form, step):
             return self.page(made, refused=form, status=400)

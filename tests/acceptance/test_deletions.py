@@ -11,7 +11,7 @@ from django.test import Client
 from activity import authority
 from activity.models import ActivityLog, ApiKey, LedgerGrant, LogType
 from activity.services import remove_log_type, set_log_type
-from locking import policies, services
+from locking import overriding, policies, services
 from locking.models import LockOverride, LockPolicy, LogLock
 from signing.errors import ImmutableRowError
 from signing.models import Ledger
@@ -46,7 +46,7 @@ def scene(fresh_database: Database) -> Scene:
     scene.lock(2)
     made = scene.approve(scene.override(2))
     scene.amend(2)
-    services.end_override(override_id=made.pk, by="olga")
+    overriding.end_override(override_id=made.pk, by="olga")
     policies.set_policy(
         name="yearly",
         ledger="activity",

@@ -21,8 +21,12 @@ from tests.clusters import EMBEDDED, Clusters, Database
 pytestmark = pytest.mark.slow
 ENTRIES, BATCH = 250_000, 25_000
 ROWS = 60_000  # of the other tables: runs of half a year, findings of a bad day
+_LOCKING = ("log_locks", "lock_overrides", "lock_policies")
 _MANY = 2_000  # rows that a page of 50 may look at, or sort
-_EVIDENCE = ("activity_logs", "verification_runs", "open_findings", "notices", "ledger_checkpoints", "key_events")
+_EVIDENCE = (
+    *("activity_logs", "verification_runs", "open_findings", "notices", "ledger_checkpoints", "key_events"),
+    *_LOCKING,
+)
 _FILL = """
 INSERT INTO verification_runs (ledger_id, started_at, finished_at, since, size, root, outcome, findings)
 SELECT l.id, now(), now(), i, i, '\\x', CASE WHEN i %% 5000 = 0 THEN 'tampered' ELSE 'valid' END, '[]'
@@ -33,6 +37,29 @@ FROM generate_series(1, %(rows)s) i;
 INSERT INTO notices (created_at) SELECT now() FROM generate_series(1, %(rows)s) i;
 INSERT INTO notices_findings (notice_id, openfinding_id)
 SELECT n.id, f.id FROM notices n JOIN open_findings f ON f.id = n.id;
+"""
+# What happened long ago has ended, and a few of the newest rows wait: so it is after some years.
+_LOCKS = """
+INSERT INTO log_locks (ledger_id, kind, scope, reason, case_reference, until, locked_by, created_at, state, next_leaf,
+    count, release_requested_by, release_reason, lifted_to)
+SELECT l.id,
+    CASE WHEN i %% 5000 = 0 THEN 'compliance' WHEN i %% 3000 = 0 THEN 'hold' ELSE 'governance' END,
+    '{"type": "kind.7"}', 'test', 'C-' || i %% 1000, '2999-01-01Z', 'olga', now(),
+    CASE WHEN i %% 7000 = 0 THEN 'applying' WHEN i %% 4000 = 1 THEN 'released' WHEN i %% 3 = 0 THEN 'in_force'
+        ELSE 'expired' END,
+    0, 5, CASE WHEN i %% 6000 = 0 THEN 'olga' END, 'test', 0
+FROM generate_series(1, %(rows)s) i JOIN ledgers l ON l.name = CASE WHEN i %% 5000 = 1 THEN 'activity' ELSE 'large' END;
+INSERT INTO lock_overrides (requested_by, requested_at, reason, case_reference, entries, hours, lifts_holds, state,
+    used_count, decided_by, decided_at, runs_until, ended_at, reviewed_by)
+SELECT 'olga', now(), 'test', 'C-' || i %% 1000,
+    ARRAY[(lpad(to_hex(1790000000000 + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid], 1, false,
+    CASE WHEN i %% 5000 = 0 THEN 'requested' WHEN i %% 6000 = 1 THEN 'approved' WHEN i %% 2 = 0 THEN 'denied'
+        ELSE 'closed' END,
+    0, 'anton', now(), now(), now(), CASE WHEN i %% 4000 = 1 THEN NULL ELSE 'anna' END
+FROM generate_series(1, %(rows)s) i;
+INSERT INTO lock_policies (name, ledger_id, enabled, rule, scope, kind, set_by, set_at, set_record, next_leaf, done)
+SELECT 'policy ' || i, l.id, i %% 5000 = 0, '{"kind": "age", "days": 9000}', '{}', 'governance', 'anton', now(),
+    gen_random_uuid(), 0, '' FROM generate_series(1, %(rows)s) i, ledgers l WHERE l.name = 'large';
 """
 
 
@@ -52,6 +79,7 @@ def root(clusters: Clusters, django_db_blocker: Any) -> Iterator[Client]:
             app.execute(statement, {"rows": ROWS})
         app.commit()
         _checkpoints(database, row[0])
+        _locks(database)
         for table in (*_EVIDENCE, "notices_findings"):
             database.owner().execute(f"ANALYZE {table}")
         yield superuser("root", "large", "activity")
@@ -66,6 +94,15 @@ def _checkpoints(database: Database, ledger: int) -> None:
         "SELECT %s, i, '\\x', 'x', '{}', now() FROM generate_series(1, 40000) i",
         (ledger,),
     )
+
+
+def _locks(database: Database) -> None:
+    """Store locks, overrides and policies of many years, as whoever owns the tables: functions make one at a time."""
+    intruder = database.superuser()
+    for table in _LOCKING:
+        intruder.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
+    for statement in _LOCKS.split(";\n")[:-1]:
+        intruder.execute(statement.encode(), {"rows": ROWS})
 
 
 def assert_quick(client: Client, address: str) -> Any:
@@ -132,6 +169,18 @@ def test_every_filter_of_entries_and_its_next_page_walk_an_index(root: Client, q
         "/admin/activity/openfinding/?state=open",
         "/admin/activity/notice/",
         "/admin/signing/keyevent/",
+        "/admin/locking/loglock/",
+        "/admin/locking/loglock/?state__exact=applying",
+        "/admin/locking/loglock/?state__exact=released",
+        "/admin/locking/loglock/?state__exact=in_force",
+        "/admin/locking/loglock/?kind__exact=compliance",
+        "/admin/locking/loglock/?kind__exact=governance",
+        "/admin/locking/loglock/?ledger__id__exact=2",
+        "/admin/locking/lockoverride/",
+        "/admin/locking/lockoverride/?state__exact=requested",
+        "/admin/locking/lockoverride/?state__exact=closed",
+        "/admin/locking/lockpolicy/",
+        "/admin/locking/lockpolicy/?enabled__exact=1",
     ],
 )
 def test_the_other_lists_walk_an_index(root: Client, address: str) -> None:
@@ -150,6 +199,26 @@ def test_checkpoints_and_the_start_page_walk_an_index(root: Client) -> None:
     assert assert_quick(root, address + context["next_page"]).context["checkpoints"]
     assert_quick(root, "/admin/")
     assert_quick(root, "/admin/signing/ledger/")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/locks/",
+        "/locks/?state=applying",
+        "/locks/?kind=compliance",
+        "/locks/?case=C-7",
+        "/locks/?ledger=activity",
+        "/locks/open/",
+        "/overrides/",
+        "/overrides/?state=review",
+        "/overrides/?state=requested",
+        "/overrides/?case=C-7",
+        "/admin/locking/lockpolicy/5000/change/",
+    ],
+)
+def test_what_waits_and_the_lists_for_people_walk_an_index(root: Client, address: str) -> None:
+    assert_quick(root, address)
 
 
 def test_a_list_that_counts_would_be_noticed(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from auditlog_project.roles import (
     SECURITY_ADMIN,
 )
 from exports.models import Export
+from locking import overriding
 from locking import services as locks
 from locking.models import LockOverride, LockPolicy, LogLock
 from metaaudit.record import Access, Who
@@ -135,7 +136,7 @@ class Asking:
         locks.advance(lock_id=lock.pk, chunks=1)
         self.target.groups.add(Group.objects.get(name=COMPLIANCE_OFFICER))
         authority.grant_ledger(ledger="activity", to=self.target, by="ada", reason="test")
-        return locks.request_override(entries=[first.pk], hours=1, by=self.target, reason="r")
+        return overriding.request_override(entries=[first.pk], hours=1, by=self.target, reason="r")
 
     def _export(self) -> Export:
         """Return an export of `target`'s, of the ledger that everybody with a role reads."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from activity.models import ActivityLog
 from activity.services import record_many
-from locking import policies, services
+from locking import overriding, policies, services
 from tests.attacks.intruder import real_events
 from tests.locking.people import approver, officer
 
@@ -48,9 +48,9 @@ def lock_in_every_way() -> None:
             until=None if kind == "hold" else LATER,
         )
     for leaf in (OVERRIDDEN, ASKED):
-        asked = services.request_override(entries=[entry_at(leaf).pk], hours=1, by=keeper, reason="a court")
+        asked = overriding.request_override(entries=[entry_at(leaf).pk], hours=1, by=keeper, reason="a court")
         if leaf == OVERRIDDEN:
-            services.decide_override(override_id=asked.pk, approve=True, by=other, reason="seen")
+            overriding.decide_override(override_id=asked.pk, approve=True, by=other, reason="seen")
     services.request_release(lock_id=(entry_at(ASKED).held_by or [])[0], by=keeper, reason="over")
     _policy("past", PAST, by=other)
     policies.run_all()

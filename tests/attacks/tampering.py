@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from activity.amending import amend
 from activity.models import ActivityLog
 from activity.record import timestamp
-from locking import services
+from locking import overriding, services
 from signing.ledger import sign_checkpoint
 from signing.queries import ledger_named
 from tests.attacks.intruder import Intruder, amendment, assert_clean, verify
@@ -57,15 +57,15 @@ class Locked:
         self._decide(self.override)
         changes = {"target": "x"}
         self.amended = amend(entry_id=self.ids[60], changes=changes, by=self.officer, reason="r").leaf_index
-        services.end_override(override_id=self.override.pk, by="olga")
-        services.review_override(override_id=self.override.pk, by=self.approver, note="fine")
+        overriding.end_override(override_id=self.override.pk, by="olga")
+        overriding.review_override(override_id=self.override.pk, by=self.approver, note="fine")
         sign_checkpoint(ledger_named("activity"), force_anchor=True)
         assert_clean()
         self._guards(on=False)
 
     def ask(self, *leaves: int) -> LockOverride:
         entries = [self.ids[leaf] for leaf in leaves]
-        return services.request_override(entries=entries, hours=1, by=self.officer, reason="r")
+        return overriding.request_override(entries=entries, hours=1, by=self.officer, reason="r")
 
     def approve(self, made: LockOverride) -> None:
         self._guards(on=True)
@@ -73,7 +73,7 @@ class Locked:
         self._guards(on=False)
 
     def _decide(self, made: LockOverride) -> None:
-        services.decide_override(override_id=made.pk, approve=True, by=self.approver, reason="r")
+        overriding.decide_override(override_id=made.pk, approve=True, by=self.approver, reason="r")
 
     def _release(self) -> None:
         held = services.lock(

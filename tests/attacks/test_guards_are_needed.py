@@ -12,7 +12,7 @@ import pytest
 from activity.models import ActivityLog
 from activity.services import record_many
 from exports.services import order as order_export
-from locking import policies, services
+from locking import overriding, policies, services
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
 from tests.attacks.intruder import amendment, real_events
@@ -129,8 +129,8 @@ def lock_some() -> None:
     keeper, other = officer(), approver()
     services.lock(ledger="activity", scope={"leaf_from": 21, "leaf_to": 23}, kind="governance", reason="r", by=keeper)
     entry = ActivityLog.objects.get(leaf_index=22, ledger__name="activity")
-    asked = services.request_override(entries=[entry.pk], hours=1, by=keeper, reason="r")
-    services.decide_override(override_id=asked.pk, approve=True, by=other, reason="r")
+    asked = overriding.request_override(entries=[entry.pk], hours=1, by=keeper, reason="r")
+    overriding.decide_override(override_id=asked.pk, approve=True, by=other, reason="r")
     policies.set_policy(
         name="p",
         ledger="activity",

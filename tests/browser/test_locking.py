@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from activity.models import ActivityLog
 from auditlog_project.roles import APPROVER, COMPLIANCE_OFFICER
-from locking import policies, services
+from locking import overriding, policies, services
 from locking.models import LockOverride, LockPolicy, LogLock
 from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Site, accessible
 from tests.locking.test_services import Scene
@@ -219,7 +219,7 @@ def everything(scene: Scene) -> list[str]:
     waiting, running, ended = scene.override(2), scene.approve(scene.override(3)), scene.override(2)
     scene.approve(ended)
     scene.amend(2)
-    services.close_override(override_id=ended.pk, by=scene.officer)
+    overriding.close_override(override_id=ended.pk, by=scene.officer)
     policies.set_policy(
         name="yearly", ledger="activity", rule={"kind": "age", "days": 365}, scope={"type": "auth.*"},
         kind="compliance", lock_days=2190, by=scene.approver, reason="the rules",

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 
 from activity.errors import EntryLockedError
 from activity.models import FOR_GOOD, ActivityLog
-from locking import policies, services
+from locking import policies, services, steps
 from locking.errors import LockRefusedError
 from locking.models import EXTENDED, LIFTED, LogLock
 from tests.attacks.intruder import assert_clean
@@ -35,7 +35,7 @@ def lock_all(scene: Scene, **how: Any) -> LogLock:
 
 def dying_in_chunk(number: int, function: str, scene: Scene, monkeypatch: Any) -> Any:
     """Have the server end the session in that chunk, before its commit."""
-    call, chunks = services._row, 0
+    call, chunks = steps.row_of, 0
 
     def cut_off(asked: str, parameters: Any) -> Any:
         nonlocal chunks
@@ -46,7 +46,7 @@ def dying_in_chunk(number: int, function: str, scene: Scene, monkeypatch: Any) -
             scene.database.superuser().execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
         return row
 
-    monkeypatch.setattr(services, "_row", cut_off)
+    monkeypatch.setattr(steps, "row_of", cut_off)
     return pytest.raises(OperationalError)
 
 

@@ -9,7 +9,7 @@ from django.test import override_settings
 
 from activity.models import ActivityLog
 from auditlog_project.roles import APPROVER, AUDITOR, COMPLIANCE_OFFICER, READER
-from locking import services
+from locking import overriding, services
 from locking.models import LogLock
 from signing.services import open_ledger
 from tests.clusters import Database
@@ -289,7 +289,7 @@ def test_the_page_of_an_entry_tells_its_locks_overrides_and_versions(pages: Page
     text = said(pages.officer.get(f"/logs/{one}/"))
     assert "override runs" in text
     scene.amend(2)
-    services.close_override(override_id=asked.pk, by=scene.officer)
+    overriding.close_override(override_id=asked.pk, by=scene.officer)
     text = said(pages.officer.get(f"/logs/{one}/"))
     order = [
         "Recorded , shop", "Revision 1 superseded while nothing locked it",

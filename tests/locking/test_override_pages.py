@@ -9,7 +9,7 @@ from django.core import mail
 from django.test import override_settings
 
 from auditlog_project.roles import APPROVER, AUDITOR, COMPLIANCE_OFFICER
-from locking import services
+from locking import overriding, services
 from locking.errors import LockNotFoundError
 from locking.models import LockOverride
 from signing.services import open_ledger
@@ -207,7 +207,7 @@ def test_overrides_of_entries_that_one_may_not_read_are_not_there(pages: Pages) 
     assert "Nobody has asked to change a locked entry." in said(client.get("/overrides/"))
     assert "Nothing is open." in said(client.get(OPEN))
     with pytest.raises(LockNotFoundError):
-        services.decide_override(override_id=made.pk, approve=True, by=other, reason="r")
+        overriding.decide_override(override_id=made.pk, approve=True, by=other, reason="r")
     assert "To be decided by anton." in said(pages.officer.get(OPEN))
     assert client.get("/overrides/99999999999999999999/").status_code == 404
 

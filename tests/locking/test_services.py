@@ -18,7 +18,7 @@ from activity.errors import EntryLockedError
 from activity.models import FOR_GOOD, ActivityLog, ActivityRevision
 from activity.record import Event
 from activity.services import Receipt, record, record_many
-from locking import services
+from locking import overriding, services
 from locking.errors import LockNotFoundError, LockRefusedError
 from locking.models import LockOverride, LogLock
 from signing.queries import head, ledger_named
@@ -60,12 +60,12 @@ class Scene:
         return amend(entry_id=self.entry(number).pk, changes={"target": str(uuid4())}, by=self.officer, reason="a test")
 
     def override(self, *numbers: int, **how: Any) -> LockOverride:
-        return services.request_override(
+        return overriding.request_override(
             entries=self.ids(*numbers), hours=1, by=self.officer, reason="a court says so", **how
         )
 
     def approve(self, made: LockOverride) -> LockOverride:
-        return services.decide_override(override_id=made.pk, approve=True, by=self.approver, reason="seen")
+        return overriding.decide_override(override_id=made.pk, approve=True, by=self.approver, reason="seen")
 
     def age(self, table: str, column: str, made: Any, by: str = "2 hours") -> None:
         """Let time pass for a row, and for what stands of it on entries."""
@@ -239,13 +239,13 @@ def test_an_override_lets_exactly_the_named_entries_change_and_leaves_a_trail(sc
         scene.amend(4)
     assert orjson.loads(bytes(scene.entry(2).record))["amendment"]["override"] == made.pk
     assert set(ActivityRevision.objects.values_list("override_id", flat=True)) == {made.pk}
-    made = services.end_override(override_id=made.pk, by="olga")
+    made = overriding.end_override(override_id=made.pk, by="olga")
     assert (made.state, made.used_count) == ("closed", 2)
     with pytest.raises(EntryLockedError):
         scene.amend(2)
     with pytest.raises(PermissionDenied):
-        services.review_override(override_id=made.pk, by=scene.officer, note="fine")
-    made = services.review_override(override_id=made.pk, by=scene.approver, note="as ordered")
+        overriding.review_override(override_id=made.pk, by=scene.officer, note="fine")
+    made = overriding.review_override(override_id=made.pk, by=scene.approver, note="as ordered")
     assert made.reviewed_by == "anton"
     assert steps(made) == ["override.requested", "override.approved", "override.closed", "override.reviewed"]
 
@@ -256,12 +256,12 @@ def test_an_override_ends_with_its_time_though_nobody_ends_it(scene: Scene) -> N
     scene.age("lock_overrides", "runs_until", made)
     with pytest.raises(EntryLockedError):
         scene.amend(2)
-    assert services.end_override(override_id=made.pk, by="auditlog").state == "expired"
+    assert overriding.end_override(override_id=made.pk, by="auditlog").state == "expired"
 
 
 def test_an_override_is_denied_for_good(scene: Scene) -> None:
     scene.lock(2)
-    made = services.decide_override(override_id=scene.override(2).pk, approve=False, by=scene.approver, reason="no")
+    made = overriding.decide_override(override_id=scene.override(2).pk, approve=False, by=scene.approver, reason="no")
     assert made.state == "denied"
     with pytest.raises(LockRefusedError, match="denied already"):
         scene.approve(made)
@@ -302,7 +302,7 @@ def test_whoever_asked_does_not_decide(scene: Scene) -> None:
     made = scene.override(2)
     scene.officer.groups.add(*scene.approver.groups.all())
     with pytest.raises(LockRefusedError, match="two people"):
-        services.decide_override(
+        overriding.decide_override(
             override_id=made.pk, approve=True, by=User.objects.get(pk=scene.officer.pk), reason="mine"
         )
 
