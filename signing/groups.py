@@ -4,7 +4,8 @@
     commit.add(item)                    returns that, and the item's place, once the batch that holds it is written
     after(said, awaited)                what the writer does once nobody waits for him any more
 
-So with 16 threads and a commit of 3 ms there are not 16 commits after one another but one or two. A batch that fails
+So with 16 threads and a commit of 3 ms there are not 16 commits after one another but one or two. Who finds nobody
+writing goes at once, unless it is less than a millisecond since he and others were written together. A batch that fails
 as a whole is tried item by item if `is_one_items_fault` says that one of them may be the reason, so that nobody is
 refused for what another one sent.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from threading import Event, Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ Item = TypeVar("Item")
 Said = TypeVar("Said")
 
 MAX_BATCH = 256
+GATHERING = 0.001  # seconds after a batch in which those who were in it may come back and share the next one
 
 
 class Written(NamedTuple, Generic[Said]):
@@ -69,36 +72,60 @@ class GroupCommit(Generic[Item, Said]):
         self._queue: deque[_Waiting[Item, Said]] = deque()
         self._lock = Lock()  # of the queue, never held while anything is written
         self._is_writing = False
+        self._let_go, self._let_go_at = 0, 0.0  # how many were written together last, and when that was
+        self._gathered = Event()
 
     def add(self, item: Item) -> Written[Said]:
         """Return what was said of the item's batch once it is written. Raises what its writing raised."""
         mine: _Waiting[Item, Said] = _Waiting(item)
         with self._lock:
             self._queue.append(mine)
+            self._tell_if_gathered()
             leads, self._is_writing = not self._is_writing, True
         if not leads:
             mine.turn.wait()
         if not mine.done:
-            written = self._lead()
+            written, is_awaited = self._lead()
             if written and self._after is not None:
-                self._after(written[-1], bool(self._queue))
+                self._after(written[-1], is_awaited)
         return mine.outcome()
 
-    def _lead(self) -> list[Said]:
-        """Write the batch that waits, give the next one its leader, and let those go that are written."""
-        with self._lock:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
+    def _lead(self) -> tuple[list[Said], bool]:
+        """Write the batch that waits, let those go that are written, and give the next one its leader if it waits."""
+        batch: list[_Waiting[Item, Said]] = []
+        written: list[Said] = []
         try:
-            return self._write_batch(batch)
+            self._gather(batch)
+            written = self._write_batch(batch)
         finally:
             for waiting in batch:
                 waiting.done = True  # also if something like an interrupt came: nobody waits for ever
-            with self._lock:
-                self._is_writing = bool(self._queue)
-                if self._queue:
-                    self._queue[0].turn.set()
-            for waiting in batch:
                 waiting.turn.set()
+            with self._lock:
+                self._let_go, self._let_go_at = len(batch), monotonic()
+                # Seen here and not later: the next leader empties the queue before he writes.
+                self._is_writing = is_awaited = bool(self._queue)
+                if is_awaited:
+                    self._queue[0].turn.set()
+        return written, is_awaited
+
+    def _gather(self, batch: list[_Waiting[Item, Said]]) -> None:
+        """Fill the batch, once those who were let go together a moment ago are back or the moment is over.
+
+        Without it the first who is back writes alone, and all others wait for him: half of the commits for one item.
+        """
+        with self._lock:
+            self._gathered.clear()
+            self._tell_if_gathered()
+        try:
+            self._gathered.wait(max(0.0, self._let_go_at + GATHERING - monotonic()))
+        finally:
+            with self._lock:
+                batch += [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
+
+    def _tell_if_gathered(self) -> None:
+        if len(self._queue) >= self._let_go:
+            self._gathered.set()
 
     def _write_batch(self, batch: list[_Waiting[Item, Said]]) -> list[Said]:
         try:

@@ -6,6 +6,7 @@ from threading import Barrier, Event
 
 import pytest
 
+from signing import groups
 from signing.groups import MAX_BATCH, GroupCommit
 
 
@@ -53,6 +54,21 @@ def add_all(log: Log, count: int) -> list[Exception | None]:
         return list(threads.map(one, range(count)))
 
 
+def written_together(count: int) -> Log:
+    """Return a log whose last batch was of so many."""
+    log = Log(gate=Event())
+    assert log.gate is not None
+    with ThreadPoolExecutor(count + 1) as threads:
+        waiting = [threads.submit(log.commit.add, item) for item in range(count + 1)]
+        while len(log.commit._queue) < count:
+            pass
+        log.gate.set()
+        for one in waiting:
+            one.result(30)
+    assert len(log.batches[-1]) == count
+    return log
+
+
 def test_one_alone_is_written_at_once() -> None:
     log = Log()
     log.commit.add(7)
@@ -76,6 +92,37 @@ def test_who_comes_while_a_batch_is_written_shares_the_next_one() -> None:
         for one in waiting:
             one.result(30)
     assert [len(batch) for batch in log.batches] == [1, 7]
+    assert sorted(log.after) == [(1, True), (7, False)], "who has written first is told of those who waited"
+
+
+def test_who_was_written_together_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "GATHERING", 30)
+    log = written_together(2)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(log.commit.add, 8)
+        while not log.commit._is_writing:
+            pass
+        assert not first.done()
+        log.commit.add(9)
+        assert first.result(30).place == 0
+    assert log.batches[-1] == [8, 9]
+
+
+def test_who_does_not_come_back_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "GATHERING", 0.02)
+    log = written_together(2)
+    log.commit.add(8)
+    monkeypatch.setattr(groups, "GATHERING", 300)  # the batch before was of one
+    log.commit.add(9)
+    assert log.batches[-2:] == [[8], [9]]
+
+
+def test_a_moment_is_over_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written_together(2)
+    monkeypatch.setattr(log.commit, "_let_go_at", log.commit._let_go_at - 3_600)
+    monkeypatch.setattr(groups, "GATHERING", 3_600)
+    log.commit.add(8)
+    assert log.batches[-1] == [8]
 
 
 def test_a_fault_of_one_is_not_everybodys() -> None:
