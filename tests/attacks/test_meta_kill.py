@@ -51,9 +51,8 @@ def ask(server: WebServer, key: str, numbers: Iterator[int], answered: set[str])
                 answered.add(name)
 
 
-@pytest.mark.slow
-def test_no_answer_reaches_a_client_without_its_record(fresh_database: Database, tmp_path: Path) -> None:
-    record_many([EVENT] * 20)
+def answered_between_kills(database: Database, log: Path, *options: str) -> set[str]:
+    """Ask 200 times while web workers are killed, and return the names of the requests whose answers came back whole."""
     _, key = authority.create_api_key(
         name="reader", scopes=["logs:read"], ledger="activity", source="shop", by="ada", reason="test"
     )
@@ -69,8 +68,8 @@ def test_no_answer_reaches_a_client_without_its_record(fresh_database: Database,
             yield number
 
     chance = random.Random(4711)
-    environment = fresh_database.environment("default", "approver")
-    with WebServer(environment, tmp_path / "gunicorn.log", "--workers", "2") as server:
+    environment = database.environment("default", "approver")
+    with WebServer(environment, log, "--workers", "2", *options) as server:
         readers = [threading.Thread(target=ask, args=(server, key, next_numbers(), answered)) for _ in range(READERS)]
         for reader in readers:
             reader.start()
@@ -85,10 +84,20 @@ def test_no_answer_reaches_a_client_without_its_record(fresh_database: Database,
                     killed += 1
         for reader in readers:
             reader.join()
-    kept = set(MetaLog.objects.filter(action="search", status=200).values_list("request_id", flat=True))
     assert killed > 0
     assert answered
-    assert answered <= kept
+    return answered
+
+
+def without_record(answered: set[str]) -> set[str]:
+    """Return the requests whose answers reached a client although no record tells of them."""
+    return answered - set(MetaLog.objects.filter(action="search", status=200).values_list("request_id", flat=True))
+
+
+@pytest.mark.slow
+def test_no_answer_reaches_a_client_without_its_record(fresh_database: Database, tmp_path: Path) -> None:
+    record_many([EVENT] * 20)
+    assert without_record(answered_between_kills(fresh_database, tmp_path / "gunicorn.log")) == set()
     sign_checkpoint(ledger_named("meta"), force_anchor=True)  # as the next beat would
     pinned = trust.parse((fresh_database.anchors / "trust.vkeys").read_text())
     reports = verify(
@@ -96,3 +105,15 @@ def test_no_answer_reaches_a_client_without_its_record(fresh_database: Database,
     )
     assert {report.outcome for report in reports} == {"valid"}
     assert Ledger.objects.filter(name="meta").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_records_after_its_answers_is_found_out(fresh_database: Database, tmp_path: Path) -> None:
+    """The positive control: the same requests, kills and check, and a server that breaks the rule."""
+    record_many([EVENT] * 20)
+    answered = answered_between_kills(
+        fresh_database, tmp_path / "gunicorn.log", "tests.attacks.recording_late:application"
+    )
+    unrecorded = without_record(answered)
+    assert unrecorded, f"each of {len(answered)} answers has its record"
+    assert unrecorded < answered, "this server records, only too late"
