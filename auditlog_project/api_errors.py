@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
@@ -91,6 +91,7 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     exports.ExportRefusedError: (409, "export-refused"),
     ProtectedError: (409, "in-use"),
     RequestDataTooBig: (413, "too-much"),
+    SuspiciousOperation: (400, "bad-request"),  # more parameters than are taken, for one
     Http404: (404, "not-found"),
     PermissionDenied: (403, "forbidden"),
     BrokerConnectionError: (503, "broker-unavailable"),

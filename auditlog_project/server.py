@@ -24,6 +24,7 @@ class LinesLikeOurs(Logger):  # type: ignore[misc]
 
 bind = ["127.0.0.1:8000"]
 wsgi_app = "auditlog_project.wsgi"
+forwarder_headers = ""  # no header says where the application lies: paths are recorded as they were asked for
 control_socket_disable = True  # nobody is to steer a server through a file in somebody's home
 logger_class = LinesLikeOurs
 worker_class = "auditlog_project.slow_clients.BufferingWorker"

@@ -21,6 +21,12 @@ from tests.metaaudit.conftest import EVENT, recorded, steps
 MANAGE = [sys.executable, "manage.py"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tasks() -> None:
+    """Know every task, as a worker does that has started."""
+    app.loader.import_default_modules()
+
+
 def manage(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*MANAGE, *arguments], cwd=PROJECT, env=database.environment(), capture_output=True, text=True, check=False
@@ -28,7 +34,6 @@ def manage(database: Database, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def test_every_task_of_ours_is_of_the_recorded_class() -> None:
-    app.loader.import_default_modules()
     ours = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
     assert {"activity.verify_recent", *UNRECORDED} <= ours.keys()
     assert [name for name, task in ours.items() if not isinstance(task, RecordedTask)] == []
