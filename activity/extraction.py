@@ -17,6 +17,7 @@ from django.db import connection
 
 from activity import search as searching
 from activity.entry_check import EntryCheck, Row
+from activity.errors import BadQueryError, Problem
 from activity.ground import present_ground
 from activity.queries import TOMBSTONE
 from activity.retrieval import Tree
@@ -44,7 +45,14 @@ _LEAVES_WITHOUT_A_ROW = """
               AND leaf_index < %(end)s) < %(end)s - %(begin)s
        AND NOT EXISTS (SELECT FROM public.activity_logs WHERE ledger_id = %(ledger)s AND leaf_index = leaf)
        AND NOT EXISTS (SELECT FROM public.activity_revisions WHERE ledger_id = %(ledger)s AND leaf_index = leaf)"""
+_NAMED_WITHOUT_A_ROW = """
+    SELECT leaf FROM unnest(%(named)s::bigint[]) leaf
+     WHERE leaf >= %(begin)s AND leaf < %(end)s
+       AND NOT EXISTS (SELECT FROM public.activity_logs WHERE ledger_id = %(ledger)s AND leaf_index = leaf)
+       AND NOT EXISTS (SELECT FROM public.activity_revisions WHERE ledger_id = %(ledger)s AND leaf_index = leaf)"""
 _REMOVED = "what stood here was removed; this record says by whom and why"
+_BEYOND = "there is no leaf {}: the ledger has {} leaves, counted from 0"
+_SUPERSEDED = "leaf {} is not what its entry says now: it was amended or removed; take the leaf of what it is now"
 _GONE = "the ledger has this leaf, and its entry is not there any more"
 
 
@@ -77,8 +85,14 @@ class Extraction:
         self._conditions, self._values = _conditions(search)
 
     def span(self) -> Span:
-        """Return where to look. A range of leaves, or of times of recording, is complete; so is no filter at all."""
+        """Return where to look. A range of leaves, or of times of recording, is complete; so is no filter at all.
+
+        Raises BadQueryError if leaves are named of which nothing stood at this size, naming each.
+        """
         asked, size = self._search, self._head.size
+        if asked.leaf_indexes:
+            self._require_standing()
+            return Span(asked.leaf_indexes[0], asked.leaf_indexes[-1] + 1, None)
         firsts, ends = [asked.leaf_from or 0], [size if asked.leaf_to is None else asked.leaf_to, size]
         if (leaf := asked.equal.get("leaf_index")) is not None:
             firsts.append(leaf)
@@ -106,7 +120,7 @@ class Extraction:
             count, lowest, highest = cursor.fetchone()
         if count > most or (span.complete and span.end - span.begin > CHUNK):
             return None
-        if span.complete:
+        if span.complete or self._search.leaf_indexes:
             return span
         return Span(lowest or 0, 0 if highest is None else highest + 1, None)
 
@@ -118,7 +132,7 @@ class Extraction:
             after = min(first + step, end)
             rows = list(self._rows(first, after))
             low, high = max(first, complete[0]), min(after, complete[1])
-            gone = self._gone(low, high) if low < high else []
+            gone = self._gone(low, high) if low < high else self._named_and_gone(first, after)
             if gone:
                 rows = sorted([*rows, *gone], key=lambda row: row.leaf_index)
             for row in rows:
@@ -166,6 +180,35 @@ class Extraction:
             cursor.execute(_LEAVES_WITHOUT_A_ROW, {"ledger": self._ledger.pk, "begin": begin, "end": end})
             return [_NO_ROW._replace(leaf_index=leaf) for (leaf,) in cursor.fetchall()]
 
+    def _named_and_gone(self, begin: int, end: int) -> list[Row]:
+        """Return the same for the leaves that are named one by one."""
+        named = list(self._search.leaf_indexes)
+        if not named:
+            return []
+        place: dict[str, Any] = {"ledger": self._ledger.pk, "named": named, "begin": begin, "end": end}
+        with connection.cursor() as cursor:
+            cursor.execute(_NAMED_WITHOUT_A_ROW, place)
+            return [_NO_ROW._replace(leaf_index=leaf) for (leaf,) in cursor.fetchall()]
+
+    def _require_standing(self) -> None:
+        """Require of each named leaf that it is in the tree, and that no change superseded what it holds."""
+        named = self._search.leaf_indexes
+        standing = self._standing(named[0], named[-1] + 1)
+        later = [leaf for leaf in named if leaf >= self._head.size]
+        superseded = sorted(set(named) - standing - set(later))
+        problems = [Problem(searching.NAMED, _BEYOND.format(leaf, self._head.size)) for leaf in later]
+        problems += [Problem(searching.NAMED, _SUPERSEDED.format(leaf)) for leaf in superseded]
+        if problems:
+            raise BadQueryError(problems)
+
+    def _standing(self, begin: int, end: int) -> set[int]:
+        """Return the named leaves whose version stood at this size, and those whose entry is gone."""
+        query = f"SELECT leaf_index FROM ({self._versions()}) found"  # noqa: S608 our own names
+        with connection.cursor() as cursor:
+            cursor.execute(query, self._parameters(begin, end))
+            found = {leaf for (leaf,) in cursor.fetchall()}
+        return found | {row.leaf_index for row in self._named_and_gone(begin, end)}
+
     def _leaves_of_times(self) -> tuple[int, int]:
         """Return [first, end) of the leaves that were recorded in the times of the search; (0, 0) if there are none."""
         conditions, values = _time_conditions(self._search, "recorded")
@@ -183,6 +226,9 @@ def _conditions(search: Search) -> tuple[list[str], list[Any]]:
     """Return the conditions of a search on the columns of a version, and their values."""
     conditions = [f"{name} = %s" for name in search.equal]
     values = [*search.equal.values()]
+    if search.leaf_indexes:
+        conditions.append("leaf_index = ANY(%s)")
+        values.append(list(search.leaf_indexes))
     for column in ("occurred", "recorded"):
         more, theirs = _time_conditions(search, column)
         conditions += more

@@ -2,6 +2,7 @@
 
 times                            as browsers give them, without a zone: UTC
 data_path=PATH data_text=TEXT    for data.PATH=TEXT, of which an address may hold any number
+leaf_indexes                     may have spaces between its numbers
 what is empty                    is not asked for
 """
 
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django import forms
 from django.http import QueryDict
 
+from activity.chosen import ENTRY
 from activity.filters import TIMES
 from activity.record import OUTCOMES, SEVERITIES
+from activity.search import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +30,7 @@ _UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|\+00:00)
 _DATA = "data."
 _PATH, _TEXT = "data_path", "data_text"
 _NO_FILTERS = ("order", "limit", "cursor")
+_NAMES = {ENTRY: "Chosen entries"}
 _OFTEN = ("type", "actor", "action", "target", "occurred_from", "occurred_to", "outcome", "order")
 
 
@@ -38,10 +42,16 @@ def query_of(sent: QueryDict) -> QueryDict:
             continue
         values = [value for value in sent.getlist(name) if value]
         if values:
-            query.setlist(name, [with_zone(value) for value in values] if name in TIMES else values)
+            query.setlist(name, [_as_parameter(name, value) for value in values])
     if path := sent.get(_PATH):
         query[_DATA + path.removeprefix(_DATA)] = sent.get(_TEXT, "")
     return query
+
+
+def _as_parameter(name: str, text: str) -> str:
+    if name == NAMED:
+        return "".join(text.split())
+    return with_zone(text) if name in TIMES else text
 
 
 def with_zone(text: str) -> str:
@@ -98,6 +108,7 @@ class FilterForm(forms.Form):
     leaf_index = forms.CharField(label="Leaf index")
     leaf_from = forms.CharField(label="Leaves from")
     leaf_to = forms.CharField(label="Leaves before")
+    leaf_indexes = forms.CharField(label="Leaves one by one", help_text="3,7,12; with no filter beside it")
     data_path = forms.CharField(label="Data: path", help_text="user.roles.0; needs a time range with both ends")
     data_text = forms.CharField(label="Data: text")
     ledger = forms.ChoiceField(label="Ledger")
@@ -148,7 +159,7 @@ class FilterForm(forms.Form):
         said = []
         for problem in problems:
             field = self.fields.get(problem.path)
-            said.append(f"{(field and field.label) or problem.path}: {problem.reason}")
+            said.append(f"{field.label if field else _NAMES.get(problem.path, problem.path)}: {problem.reason}")
             if field is not None:
                 field.widget.attrs["aria-invalid"] = "true"
         return said

@@ -5,6 +5,7 @@ type= actor= action= target= outcome= severity= source= ip= leaf_index=      exa
 event_id=                                exactly this, with source
 kid= revision= locked=                   exactly this, within a time range with both ends
 leaf_from= leaf_to=                      leaves; from inclusive, to exclusive
+leaf_indexes=3,7,12                      these leaves, named one by one; beside it only ledger and paging
 occurred_from= occurred_to= recorded_from= recorded_to=     RFC 3339; from inclusive, to exclusive
 data.PATH=TEXT                           within a time range with both ends; data.user.roles.0=admin
 order=-id|id|-occurred_at|occurred_at    -id: the last recorded first
@@ -23,7 +24,7 @@ from django.core import signing as tokens
 
 from activity.errors import BadQueryError, Problem
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp
-from activity.search import EQUAL, MAX_LIMIT, ORDERS, WITHIN, Place, Search
+from activity.search import EQUAL, MAX_LIMIT, NAMED, ORDERS, WITHIN, Place, Search
 from signing.errors import LedgerNotFoundError
 from signing.queries import ledger_named
 
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 
 TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
 LEAVES = ("leaf_from", "leaf_to")
+MAX_NAMED = 1_000  # leaves that one query names
 _PAGING = ("order", "limit", "cursor")
 _DATA = "data."
-PARAMETERS = frozenset({"ledger", *EQUAL, *WITHIN, *LEAVES, *TIMES, *_PAGING})
+PARAMETERS = frozenset({"ledger", NAMED, *EQUAL, *WITHIN, *LEAVES, *TIMES, *_PAGING})
 _COLUMNS = {"kid": "key_id"}
 _SALT = "activity.filters.cursor"
 _MAX_LEAF = 2**63 - 1
@@ -55,6 +57,8 @@ def search_of(query: QueryDict, readable: Iterable[str]) -> Search:
     search = Search(ledgers=[ledger_named(name) for name in names], **said)
     if "event_id" in search.equal and "source" not in search.equal:
         raise BadQueryError([Problem("event_id", "is a source's own: give the source too")])
+    if NAMED in query and not set(query) <= {NAMED, "ledger", *_PAGING}:
+        raise BadQueryError([Problem(NAMED, "names entries one by one, so that no other filter stands beside it")])
     slow = ["data"] * bool(search.data) + [name for name in WITHIN if _COLUMNS.get(name, name) in search.equal]
     if slow and not search.has_time_range:
         needs = "needs a range: occurred_from and occurred_to, or the two of recorded"
@@ -107,7 +111,7 @@ def _meaning(search: Search) -> str:
         [ledger.name for ledger in search.ledgers],
         sorted(search.equal.items()),
         sorted(search.data.items()),
-        [str(getattr(search, name)) for name in (*LEAVES, *TIMES)],
+        [str(getattr(search, name)) for name in (*LEAVES, NAMED, *TIMES)],
         search.order,
     )
     return repr(asked)
@@ -123,7 +127,7 @@ def _take(said: dict[str, Any], name: str, text: str) -> None:
         said["equal"][_COLUMNS.get(name, name)] = (_EQUAL.get(name) or _text(name))(text)
     elif name in TIMES:
         said[name] = parse_timestamp(text)
-    elif name in (*_PAGING, *LEAVES, "ledger"):
+    elif name in (*_PAGING, *LEAVES, NAMED, "ledger"):
         said[name] = _REST[name](text)
     else:
         raise ValueError(f"there is no such parameter; there are: {', '.join(sorted(PARAMETERS))}, data.…")
@@ -162,6 +166,24 @@ def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
     return take
 
 
+def _leaves(text: str) -> tuple[int, ...]:
+    named = text.split(",")
+    if len(named) > MAX_NAMED:
+        raise ValueError(
+            f"names {len(named):,} leaves, and {MAX_NAMED:,} can be named at once: use a filter or a range"
+        )
+    read = whole_number(0, _MAX_LEAF)
+    leaves, wrong = set(), []
+    for one in named:
+        try:
+            leaves.add(read(one))
+        except ValueError:
+            wrong.append(one)
+    if wrong:
+        raise ValueError(f"is a list of leaf indexes such as 3,7,12, and these are none: {', '.join(map(repr, wrong))}")
+    return tuple(sorted(leaves))
+
+
 def _ip(text: str) -> str:
     try:
         return canonical_ip(text)
@@ -185,6 +207,7 @@ _EQUAL: dict[str, Callable[[str], Any]] = {
 _REST: dict[str, Callable[[str], Any]] = {
     "leaf_from": whole_number(0, _MAX_LEAF),
     "leaf_to": whole_number(0, _MAX_LEAF),
+    NAMED: _leaves,
     "order": one_of(*ORDERS),
     "limit": whole_number(1, MAX_LIMIT),
     "cursor": str,

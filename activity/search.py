@@ -37,6 +37,7 @@ ORDERS = ("-id", "id", "-occurred_at", "occurred_at")  # by id is in the order o
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 _TIMES = ("occurred_from", "occurred_to", "recorded_from", "recorded_to")
 _LEAVES = ("leaf_from", "leaf_to")
+NAMED = "leaf_indexes"
 RANGES = ("leaf_from", "leaf_to", "recorded_from", "recorded_to")  # whose leaves follow one another
 SCANNED = 20_000  # entries that a filter on data looks through at most for one page
 _SCAN = 500  # of them read at once
@@ -64,6 +65,7 @@ class Search:
     recorded_to: datetime | None = None
     leaf_from: int | None = None
     leaf_to: int | None = None
+    leaf_indexes: Sequence[int] = ()  # these leaves, named one by one; () is no condition
     order: str = "-id"
     after: Place | None = None
     limit: int = DEFAULT_LIMIT
@@ -120,6 +122,7 @@ def said_of(search: Search) -> dict[str, Any]:
         "order": search.order,
         **{name: getattr(search, name) and timestamp(getattr(search, name)) for name in _TIMES},
         **{name: getattr(search, name) for name in _LEAVES},
+        NAMED: list(search.leaf_indexes) or None,
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -128,7 +131,7 @@ def of_said(said: Mapping[str, Any], as_of: Mapping[str, int]) -> Search:
     """Return the search that `said_of` told of, as of these sizes."""
     after = said.get("after")
     bounds: dict[str, Any] = {name: parse_timestamp(said[name]) for name in _TIMES if name in said}
-    bounds |= {name: said[name] for name in _LEAVES if name in said}
+    bounds |= {name: said[name] for name in (*_LEAVES, NAMED) if name in said}
     return Search(
         ledgers=[ledger_named(name) for name in said["ledgers"]],
         equal=said["equal"],
@@ -181,6 +184,8 @@ def _of_ledger(search: Search, ledger: Ledger, after: Place | None) -> QuerySet[
         wanted &= Q(leaf_index__gte=search.leaf_from)
     if search.leaf_to is not None:
         wanted &= Q(leaf_index__lt=search.leaf_to)
+    if search.leaf_indexes:
+        wanted &= Q(leaf_index__in=search.leaf_indexes)
     if search.occurred_from:
         wanted &= Q(occurred_at__gte=search.occurred_from)
     if search.occurred_to:
@@ -244,7 +249,8 @@ def fits(version: EntryVersion, search: Search) -> bool:
         (search.leaf_from, version.leaf_index, search.leaf_to),
     )
     within = all((low is None or value >= low) and (high is None or value < high) for low, value, high in bounds)
-    return within and (not search.data or _has_data(version, search.data))
+    named = not search.leaf_indexes or version.leaf_index in search.leaf_indexes
+    return within and named and (not search.data or _has_data(version, search.data))
 
 
 def _has_data(entry: EntryVersion, wanted: Mapping[tuple[str, ...], str]) -> bool:

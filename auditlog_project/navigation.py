@@ -45,7 +45,7 @@ LINKS = (
 )
 # What can be done with the entries that a list shows; the list adds its filters to the address.
 ACTIONS = (
-    Link("Export these", "order-export", ORDER_PERMISSION),
+    Link("Export these", "order-export", ORDER_PERMISSION, "Export the chosen ones"),
     Link("Lock these", "lock-entries", LOCK, "Lock the chosen ones"),
 )
 

@@ -23,8 +23,10 @@ CLAIM_FORMAT = "auditlog-export-claim/1"
 MANIFEST_FORMAT = "auditlog-export-manifest/1"
 HASH_ALGORITHM = "SHA-256"
 LEAF_ORDER = "leaf_index"
+NAMED_LEAVES = "leaf_indexes"  # a filter
 MAX_SIZE = 16 * 1024 * 1024
 _HASH = re.compile("[0-9a-f]{64}", re.ASCII)
+_LEAVES = re.compile("[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
@@ -82,6 +84,9 @@ class Claim:
             if not all(type(key) is str and type(value) is kind for key, value in mapping.items()):
                 raise BadManifestError(f"claim: {name} maps texts to {kind.__name__}")
 
+        if not _LEAVES.fullmatch(self.filters.get(NAMED_LEAVES, "0")):
+            raise BadManifestError(f"claim: {NAMED_LEAVES} is no list of leaves")
+
     def _check_numbers(self) -> None:
         first, end = self.complete_range or (0, self.ledger_size)
         inside = 0 <= first <= end <= self.ledger_size
@@ -93,10 +98,18 @@ class Claim:
         elif (self.first_leaf, self.last_leaf) != (None, None):
             raise BadManifestError("claim: there is no entry, but a first or last leaf")
         withheld = None if self.complete_range is None else end - first - self.entries
+        named = self.named_leaves
+        inside = inside and (named is None or (self.complete_range is None and self.entries == len(named)))
         if not inside or self.withheld != withheld or sum(self.verdicts.values()) != self.entries:
             raise BadManifestError("claim: its numbers do not go together")
         if min(self.entries, *self.verdicts.values(), 0) < 0:
             raise BadManifestError("claim: a negative number of entries")
+
+    @property
+    def named_leaves(self) -> frozenset[int] | None:
+        """The leaves that the filter names one by one, each of which is exported; None for another filter."""
+        named = self.filters.get(NAMED_LEAVES)
+        return None if named is None else frozenset(map(int, named.split(",")))
 
     @property
     def marked(self) -> int:

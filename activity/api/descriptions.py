@@ -8,12 +8,14 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from activity.api import shapes
 from activity.api.shapes import Shape, said
+from activity.filters import MAX_NAMED
 from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from activity.search import DEFAULT_LIMIT, MAX_LIMIT, ORDERS
 
 JSON, NDJSON, JOSE, TEXT = "application/json", "application/x-ndjson", "application/jose", "text/plain"
 ENTRIES, EVIDENCE = ["Entries"], ["Evidence"]
 
+_NAMED_LEAVES: Shape = {"type": "string", "pattern": "^[0-9]{1,19}(,[0-9]{1,19})*$", "example": "3,7,12"}
 _EVENT = {
     "type": "auth.login",
     "action": "sign in",
@@ -134,8 +136,7 @@ find_entries = extend_schema(
         query("severity", {"type": "string", "enum": list(SEVERITIES)}),
         query("ip", shapes.IP, "This address, in whatever form."),
         query("leaf_index", shapes.LEAF_INDEX),
-        query("leaf_from", shapes.LEAF_INDEX, "Not before this leaf."),
-        query("leaf_to", shapes.LEAF_INDEX, "Before this leaf."),
+        query("leaf_indexes", _NAMED_LEAVES, f"These leaves, at most {MAX_NAMED:,}; with no filter but `ledger`."),
         query("kid", {"type": "string"}, "Signed by this key. Needs both ends of a time range."),
         query("revision", {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, "Needs both ends of a time range."),
         query("locked", {"type": "boolean"}, "Needs both ends of a time range."),

@@ -29,12 +29,16 @@ from exports.services import MAX_CASE, MAX_PURPOSE
 _TAGS = ["Exports"]
 _FORMATS: Shape = list_of({"type": "string", "enum": list(Export.Format.values)})
 _FILTERS: Shape = {"type": "object", "additionalProperties": STRING}
+_FILTERS_HELP = (
+    "As the parameters of `GET /api/v1/logs`, without ledger, order and paging. `leaf_indexes` names entries one by "
+    "one: each of them is exported, and a leaf that does not stand in the ledger is refused by name."
+)
 ORDER = object_of(
     "ExportOrder",
     "What is to be exported, as what and why.",
     {
         "ledger": LEDGER,
-        "filters": said(_FILTERS, "As the parameters of `GET /api/v1/logs`, without ledger, order and paging."),
+        "filters": said(_FILTERS, _FILTERS_HELP),
         "formats": {**_FORMATS, "minItems": 1},
         "purpose": said({"type": "string", "minLength": 1, "maxLength": MAX_PURPOSE}, "Stands on the first page."),
         "case": {"type": "string", "maxLength": MAX_CASE, "default": ""},
@@ -86,6 +90,7 @@ _ORDERED = {
     "purpose": "access review for the third quarter",
     "case": "2026-117",
 }
+_ORDERED_BY_NAME = _ORDERED | {"filters": {"leaf_indexes": "3,7,12"}, "purpose": "the three sign-ins of the complaint"}
 _ID = OpenApiParameter(
     "export_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH, description="The id of an export."
 )
@@ -109,7 +114,10 @@ order_export = extend_schema(
     tags=_TAGS,
     request={JSON: ORDER},
     responses=_MADE,
-    examples=[OpenApiExample("an order", value=_ORDERED, request_only=True)],
+    examples=[
+        OpenApiExample("an order", value=_ORDERED, request_only=True),
+        OpenApiExample("entries named one by one", value=_ORDERED_BY_NAME, request_only=True),
+    ],
 )
 get_export = extend_schema(
     operation_id="get_export",

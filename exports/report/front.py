@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import segno
 
+from exports.manifest import NAMED_LEAVES
 from exports.report import charts
 from exports.report.cells import ALARMING, NOTHING, VERDICT_WORDS
 from exports.report.columns import COLUMNS, GAP, MONO_ADVANCE, ROW_FONT
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from exports.manifest import Claim
     from exports.report.summary import Summary
+
+_LISTED = 60  # leaves of a filter that the cover shows
 
 
 class Attachment(NamedTuple):
@@ -109,7 +112,8 @@ def _facts(claim: Claim, summary: Summary) -> Iterable[tuple[str, *tuple[str, ..
     yield "Exported at", _moment(claim.exported_at)
     # Each text in an element of its own: a name that runs from right to left must not change places with its value.
     filters = [
-        Markup(f"<span>{text(name)}</span> = <span>{text(value)}</span>") for name, value in claim.filters.items()
+        Markup(f"<span>{text(name)}</span> = <span>{text(_shown(name, value))}</span>")
+        for name, value in claim.filters.items()
     ]
     yield "Filter", *(filters or [text("none: every entry of the ledger")])
     if summary.period is None:
@@ -127,7 +131,18 @@ def _facts(claim: Claim, summary: Summary) -> Iterable[tuple[str, *tuple[str, ..
     yield "Software", f"{claim.software}, export {claim.export_id}"
 
 
+def _shown(name: str, value: str) -> str:
+    """Return the text of a filter; of a long list of leaves the first, for all stand in the table and the claim."""
+    if name != NAMED_LEAVES:
+        return value
+    leaves = value.split(",")
+    rest = f" and {len(leaves) - _LISTED:,} more: all stand in the embedded claim" if len(leaves) > _LISTED else ""
+    return f"{', '.join(leaves[:_LISTED])}{rest}"
+
+
 def _completeness(claim: Claim) -> str:
+    if claim.named_leaves is not None:
+        return f"each of the {claim.entries:,} leaves that the filter names is here; of others nothing is said"
     if claim.complete_range is None:
         return "not provable for this filter: what it left out is not counted"
     first, end = claim.complete_range

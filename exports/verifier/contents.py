@@ -81,8 +81,10 @@ class Files(Protocol):
 
 @dataclass(slots=True)
 class Told:
-    """What the rows came to, all together."""
+    """What the rows came to, all together. `named`: the leaves that the filter names; None for another filter."""
 
+    named: frozenset[int] | None = None
+    unnamed: int = 0
     entries: int = 0
     first_leaf: int | None = None
     last_leaf: int | None = None
@@ -104,7 +106,7 @@ def check_contents(files: Files, report: Report, pins: Pins, claim: Claim | None
             report.not_checked(Name.RECORDS, "there are no rows here: the records are in another file")
         return
     others = tuple(name for name in ROW_FILES if name in files and name != source)
-    told, digest = Told(), sha256()
+    told, digest = Told(named=None if claim is None else claim.named_leaves), sha256()
     rendered = {name: sha256(rows.RENDERERS[name].header()) for name in (source, *others)}
     jwks = files.read(names.JWKS) if names.JWKS in files else _pinned_jwks(pins)
     examiner = rows.Examiner(source, others, jwks, None if claim is None else claim.ledger)
@@ -186,6 +188,8 @@ def _add(told: Told, seen: Examined) -> None:
     told.first_leaf = indexes[0] if told.first_leaf is None else told.first_leaf
     told.last_leaf = indexes[-1]
     told.entries += len(indexes)
+    if told.named is not None:
+        told.unnamed += sum(leaf_index not in told.named for leaf_index in indexes)
     told.verdicts.update(seen.verdicts)
     told.faults += seen.faults[: MAX_EXAMPLES - len(told.faults)] if len(told.faults) < MAX_EXAMPLES else []
     told.fault_count += len(seen.faults)
@@ -241,6 +245,7 @@ def _check_claim(report: Report, told: Told, claim: Claim | None, digest: str) -
             ("number of entries", told.entries, claim.entries),
             ("first leaf", told.first_leaf, claim.first_leaf),
             ("last leaf", told.last_leaf, claim.last_leaf),
+            ("set of leaves", told.unnamed, 0),
             ("verdicts", dict(told.verdicts), claim.verdicts),
             ("dataset digest", digest, claim.dataset_digest),
         )

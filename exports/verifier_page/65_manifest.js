@@ -5,6 +5,8 @@ const CLAIM_FORMAT = "auditlog-export-claim/1";
 const MANIFEST_FORMAT = "auditlog-export-manifest/1";
 const HASH = /^[0-9a-f]{64}$/;
 const CLAIM_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
+const NAMED_LEAVES = "leaf_indexes"; // a filter
+const LEAF_LIST = /^[0-9]{1,19}(,[0-9]{1,19})*$/;
 const isText = (value) => typeof value === "string";
 const isNumber = (value) => Number.isSafeInteger(value);
 const orNull = (isKind) => (value) => value === null || isKind(value);
@@ -55,6 +57,7 @@ function checkedClaim(said) {
     throw new Refusal("claim: this format knows the order leaf_index and SHA-256 alone");
   }
   if (!Object.values(said.filters).every(isText)) throw new Refusal("claim: filters maps texts to str");
+  if (!LEAF_LIST.test(said.filters[NAMED_LEAVES] ?? "0")) throw new Refusal(`claim: ${NAMED_LEAVES} is no list of leaves`);
   if (!Object.values(said.verdicts).every(isNumber)) throw new Refusal("claim: verdicts maps texts to int");
   requireNumbers(said);
   const members = Object.fromEntries(Object.keys(CLAIM_MEMBERS).map((name) => [name, said[name]]));
@@ -76,11 +79,19 @@ function requireNumbers(claim) {
   } else if (firstLeaf !== null || lastLeaf !== null) {
     throw new Refusal("claim: there is no entry, but a first or last leaf");
   }
+  const named = namedLeavesOf(claim);
+  inside = inside && (named === null || (claim.complete_range === null && entries === named.size));
   const withheld = claim.complete_range === null ? null : end - first - entries;
   if (!inside || claim.withheld !== withheld || verdicts.reduce((sum, one) => sum + one, 0) !== entries) {
     throw new Refusal("claim: its numbers do not go together");
   }
   if (Math.min(entries, ...verdicts) < 0) throw new Refusal("claim: a negative number of entries");
+}
+
+/** The leaves that the filter names one by one, each of which is exported, as texts; null for another filter. */
+function namedLeavesOf(claim) {
+  const named = claim.filters[NAMED_LEAVES];
+  return named === undefined ? null : new Set(named.split(",").map((one) => BigInt(one).toString()));
 }
 
 function claimsOf(claim) {

@@ -48,6 +48,8 @@ class Rows {
     this.readKeys = readKeys;
     this.keys = null;
     this.ledger = claim ? claim.ledger : null;
+    this.named = claim ? namedLeavesOf(claim) : null;
+    this.unnamed = 0;
     this.batches = splitRows(source, files.pieces(source));
     this.rendered = new Map();
     for (const name of [source, ...ROW_FILES.filter((one) => one !== source && files.has(one))]) {
@@ -100,6 +102,7 @@ class Rows {
     this.firstLeaf ??= row.leafIndex;
     this.lastLeaf = row.leafIndex;
     this.entries++;
+    if (this.named && !this.named.has(String(row.leafIndex))) this.unnamed++;
     this.verdicts.count(row.verdict);
     this.dataset.update(row.record).update(NEWLINE);
     if (fault === null) return;
@@ -143,6 +146,7 @@ function checkClaim(report, rows, claim) {
     ["number of entries", rows.entries, claim.entries],
     ["first leaf", rows.firstLeaf, claim.first_leaf],
     ["last leaf", rows.lastLeaf, claim.last_leaf],
+    ["set of leaves", rows.unnamed, 0],
     ["verdicts", spelledJson(verdicts), spelledJson(claim.verdicts)],
     ["dataset digest", digest, claim.dataset_digest],
   ].filter(([, here, claimed]) => here !== claimed);

@@ -36,7 +36,11 @@ class OrderForm(forms.Form):
         self.fields["formats"] = forms.MultipleChoiceField(
             label="Formats", choices=offered, widget=forms.CheckboxSelectMultiple
         )
-        self.fields["ledger"] = forms.ChoiceField(label="Ledger", choices=[(one, one) for one in sorted(readable)])
+        self.offer(*sorted(readable))
+
+    def offer(self, *ledgers: str) -> None:
+        """Let only these ledgers be chosen."""
+        self.fields["ledger"] = forms.ChoiceField(label="Ledger", choices=[(one, one) for one in ledgers])
 
 
 class KeyForm(forms.Form):

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from django.contrib.auth.mixins import PermissionRequiredMixin
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 
+from activity import search
+from activity.chosen import ENTRY, chosen
 from activity.errors import BadQueryError
 from activity.filter_form import FilterForm, query_of
+from activity.filters import MAX_NAMED, search_of
+from activity.retrieval import check_entries
+from activity.search import NAMED
+from activity.views.lines import lines_of
 from exports import queries, services, tasks
 from exports.downloads import as_attachment, contents
 from exports.errors import BadOrderError, QuotaError
@@ -25,12 +31,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.contrib.auth.models import User
-    from django.http import HttpRequest, QueryDict
+    from django.http import HttpRequest
 
     from activity.errors import Problem
 
 
 _LISTED = 100
+_PREVIEWED = 20  # entries that were chosen one by one, and are shown again
 
 
 class Exporting(PermissionRequiredMixin, View):
@@ -83,8 +90,13 @@ class Order(Exporting):
         return ENTRIES.readable(self.request.user)
 
     def query_of(self, sent: QueryDict) -> QueryDict:
-        """Return what the form asks for as filters of the API."""
-        return query_of(sent)
+        """Return what the form, or boxes that were ticked in a list, ask for as filters. Raises BadQueryError."""
+        if ENTRY not in sent:
+            return query_of(sent)
+        ledger, entries = chosen(sent, self.ledgers(), most=MAX_NAMED)
+        query = QueryDict(mutable=True)
+        query.update({"ledger": ledger.name, NAMED: ",".join(str(entry.leaf_index) for entry in entries)})
+        return query
 
     def filters(self, query: QueryDict) -> Filters:
         """Return the filters alone: the ledger is chosen with the order, and entries come in the order of leaves."""
@@ -92,9 +104,11 @@ class Order(Exporting):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show it, filled with the filters of the address."""
-        query = self.query_of(request.GET)
-        chosen = {"ledger": query.get("ledger"), "formats": self.chosen}
-        return self._page(query, OrderForm(initial=chosen, readable=self.ledgers(), formats=self.formats))
+        try:
+            query = self.query_of(request.GET)
+        except BadQueryError as error:
+            return self._page(QueryDict(), self._form(None), status=400, problems=error.problems)
+        return self._page(query, self._form(query.get("ledger")))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Order, and lead to where it can be followed."""
@@ -109,17 +123,46 @@ class Order(Exporting):
                 by=self.person, filters={name: str(query[name]) for name in query}, **form.cleaned_data
             )
         except BadQueryError as error:
-            return self._page(query, form, status=400, faults=self.filters(query).complain(error.problems))
+            return self._page(query, form, status=400, problems=error.problems)
         except (BadOrderError, QuotaError, ExportKeyError) as error:
             form.add_error(None, f"{str(error)[:1].upper()}{str(error)[1:]}.")
             return self._page(query, form, status=400)
         tasks.begin(ordered)
         return redirect("export", ordered.export.pk)
 
-    def _page(self, query: QueryDict, form: OrderForm, *, status: int = 200, faults: Any = ()) -> HttpResponse:
-        signer = queries.signer_of(self.request.user)
-        shown = {"form": self.filters(query), "order": form, "faults": faults, "signer": signer, "words": self.words}
+    def _form(self, ledger: str | None) -> OrderForm:
+        initial = {"ledger": ledger, "formats": self.chosen}
+        return OrderForm(initial=initial, readable=self.ledgers(), formats=self.formats)
+
+    def _page(
+        self, query: QueryDict, form: OrderForm, *, status: int = 200, problems: Iterable[Problem] = ()
+    ) -> HttpResponse:
+        which = self.filters(query)
+        shown = {
+            "form": which,
+            "order": form,
+            "faults": which.complain(problems),
+            "signer": queries.signer_of(self.request.user),
+            "words": self.words,
+        }
+        if NAMED in query:
+            shown |= self._named(query, form)
         return render(self.request, "exports/order.html", shown, status=status)
+
+    def _named(self, query: QueryDict, form: OrderForm) -> dict[str, Any]:
+        """Return what the page shows of entries that are named one by one: their number, and the first of them."""
+        count = str(query[NAMED]).count(",") + 1
+        ledger = form["ledger"].value()
+        if ledger not in self.ledgers():
+            return {"named": count}
+        form.offer(ledger)  # the same leaves of another ledger are other entries
+        asked = QueryDict(mutable=True)
+        asked.update({NAMED: str(query[NAMED]), "ledger": ledger, "limit": str(_PREVIEWED), "order": "id"})
+        try:
+            found = search.find(search_of(asked, {ledger}))
+        except BadQueryError:  # said on the page when it is ordered
+            return {"named": count}
+        return {"named": count, "lines": lines_of(check_entries(found.entries))}
 
 
 class Follow(Exporting):

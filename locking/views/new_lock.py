@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
+from activity.chosen import ENTRY
 from activity.errors import BadQueryError
 from activity.filter_form import FilterForm, query_of
 from activity.retrieval import check_entries
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
     from activity.errors import Problem
 
-_WITHOUT = ("ledger", "order", "event_id", "leaf_index", "data_path", "data_text")  # fields that no lock has
+# Fields that no lock has.
+_WITHOUT = ("ledger", "order", "event_id", "leaf_index", "leaf_indexes", "data_path", "data_text")
 
 
 class NewLock(Locking):
@@ -106,7 +108,7 @@ class NewLock(Locking):
         return Order(in_ledger, scope, form.cleaned_data["kind"], form.cleaned_data["until"])
 
     def _form(self, query: QueryDict, *sent: QueryDict, **said: Any) -> LockForm:
-        return LockForm(*sent, readable=self.readable, by_ids=ordering.ENTRY in query, **said)
+        return LockForm(*sent, readable=self.readable, by_ids=ENTRY in query, **said)
 
     def _target(self, query: QueryDict, *, ledger: str, everything: bool) -> Any:
         return ordering.target_of(query, self.readable, ledger=ledger, everything=everything)
@@ -140,7 +142,7 @@ class NewLock(Locking):
             "form": which,
             "lock": form,
             "faults": _faults(which, problems),
-            "entries": query.getlist(ordering.ENTRY),
+            "entries": query.getlist(ENTRY),
             "found": found,
             "scope": scope_words(scope) if scope is not None else "",
             "order": order,
@@ -162,6 +164,6 @@ class PreviewLock(NewLock):
 
 
 def _faults(which: FilterForm, problems: Sequence[Problem]) -> list[str]:
-    named = {ordering.ENTRY: "Entries", "everything": "Which entries"}
+    named = {ENTRY: "Entries", "everything": "Which entries"}
     others = [problem for problem in problems if problem.path not in named]
     return [f"{named[one.path]}: {one.reason}" for one in problems if one.path in named] + which.complain(others)

@@ -12,13 +12,11 @@ would hold more than the list showed.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from activity import filters
+from activity.chosen import ENTRY, chosen
 from activity.errors import BadQueryError, Problem
-from activity.models import ActivityLog
 from locking import scopes
-from locking.errors import BadLockError
 from locking.wording import WHOLE
 from signing.queries import ledger_named
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
     from signing.models import Ledger
 
-ENTRY = "entry"
 _LEAF = "leaf_index"
 _LISTING = ("ledger", "order", "limit", "cursor")
 _ASKED = frozenset({*scopes.TEXTS, *scopes.TIMES, *scopes.LEAVES, _LEAF})
@@ -97,18 +94,5 @@ def _scope_of(asked: QueryDict) -> dict[str, Any]:
 
 
 def _named_entries(query: QueryDict, readable: frozenset[str]) -> tuple[Ledger, dict[str, Any]]:
-    named = query.getlist(ENTRY)
-    if any(name not in {ENTRY, *_LISTING} for name in query):
-        raise BadQueryError([Problem(ENTRY, "are chosen one by one, so that no filter stands beside them")])
-    try:
-        scope = scopes.checked({"entries": named})
-    except BadLockError as error:
-        raise BadQueryError([Problem(ENTRY, str(error))]) from error
-    found = ActivityLog.objects.filter(pk__in=scope["entries"], ledger__name__in=readable).select_related("ledger")
-    ledgers = {str(entry.pk): entry.ledger for entry in found}
-    missing = [one for one in scope["entries"] if one not in ledgers]
-    if missing:
-        raise BadQueryError([Problem(ENTRY, f"there is no {UUID(one)} that you may read") for one in missing[:5]])
-    if len(set(ledgers.values())) > 1:
-        raise BadQueryError([Problem(ENTRY, "are of several ledgers; a lock is for one")])
-    return next(iter(ledgers.values())), scope
+    ledger, entries = chosen(query, readable, most=scopes.MAX_ENTRIES)
+    return ledger, scopes.checked({"entries": [str(entry.pk) for entry in entries]})

@@ -155,6 +155,9 @@ def signed_again(export: Export) -> dict[str, bytes]:
         "another number of entries": claiming(entries=3, withheld=5, verdicts={"valid": 3}),
         "a time stamp that is not there": claiming(time_stamp_authority="https://tsa.example"),
         "the certificate of somebody else": changed(names.SIGNER, lambda _: certificates.to_pem(ada().chain)),
+        "another entry than the one that is named": Export(
+            filters={"leaf_indexes": "3,4,5,9"}, complete_range=None
+        ).container(),
         "a manifest of another spelling": _respelled(export),
     }
 
@@ -239,6 +242,7 @@ def sound() -> dict[str, bytes]:
         "JSON alone": Export(formats=("entries.json",)),
         "nothing found": Export(chosen=()),
         "no range": Export(complete_range=None),
+        "entries named one by one": Export(filters={"leaf_indexes": "3,4,8,5"}, complete_range=None),
         "every leaf": Export(chosen=tuple(range(12)), complete_range=(0, 12)),
         "odd texts": Export(ledger=odd, chosen=tuple(range(len(odd))), complete_range=None),
         "odd texts in CSV": Export(

@@ -72,6 +72,21 @@ def test_a_wrong_order_is_a_problem_document(client: Client, changes: dict[str, 
     assert not Export.objects.exists()
 
 
+def test_entries_are_named_one_by_one(client: Client) -> None:
+    leaves = [receipt.leaf_index for receipt in record_many(orders(4))]
+    named = {"leaf_indexes": f"{leaves[0]},{leaves[3]}"}
+    said = ordered(client, filters=named).json()
+    assert (said["entries"], said["filters"], said["complete_range"]) == (2, named, None)
+    shown = client.get("/api/v1/logs", {"ledger": "activity", **named}).json()["entries"]
+    assert [entry["leaf_index"] for entry in shown] == [leaves[3], leaves[0]]
+    refused = ordered(client, filters={"leaf_indexes": "0,900,901"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad-query")
+    assert [one["reason"].partition(":")[0] for one in refused.json()["errors"]] == [
+        "there is no leaf 900",
+        "there is no leaf 901",
+    ]
+
+
 def test_redaction_is_refused_with_its_reason(client: Client) -> None:
     response = ordered(client, redaction="without addresses")
     assert (response.status_code, response.json()["code"]) == (400, "bad-order")

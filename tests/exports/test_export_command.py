@@ -36,6 +36,13 @@ def test_it_writes_the_container(olivia: User, tmp_path: Path) -> None:
     assert claim.purpose.startswith("audit (by command, ")
 
 
+def test_it_takes_entries_one_by_one(olivia: User, tmp_path: Path) -> None:
+    leaves = [receipt.leaf_index for receipt in record_many(orders(4))]
+    named = f"leaf_indexes={leaves[0]},{leaves[3]}"
+    told = run("activity", "--as", "olivia", "--purpose", "audit", "--filter", named, "--to", tmp_path)
+    assert "\n2 entries (2 valid)\n" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -43,6 +50,7 @@ def test_it_writes_the_container(olivia: User, tmp_path: Path) -> None:
         (["--as", "kim"], "kim has no export key"),
         (["--as", "olivia", "--filter", "actor"], "NAME=TEXT"),
         (["--as", "olivia", "--filter", "ip=x"], "ip must be"),
+        (["--as", "olivia", "--filter", "leaf_indexes=0,900,901"], "no leaf 900: .*no leaf 901: "),
         (["--as", "olivia", "--to", "/nonexistent"], "is no directory"),
     ],
 )

@@ -72,6 +72,19 @@ def test_what_cannot_be_is_no_claim(change: dict[str, Any]) -> None:
         replace(CLAIM, **change)
 
 
+def test_leaves_that_are_named_are_as_many_as_there_are_entries_and_no_range() -> None:
+    def named(leaves: str) -> Claim:
+        return replace(CLAIM, filters={"leaf_indexes": leaves}, complete_range=None, withheld=None)
+
+    assert named("20,12,15").named_leaves == frozenset({12, 15, 20})
+    assert CLAIM.named_leaves is None
+    for leaves in ("12,15", "12,15,20,21", "12,15,15", "12, 15, 20", "12,15,x", ""):
+        with pytest.raises(BadManifestError):
+            named(leaves)
+    with pytest.raises(BadManifestError):
+        replace(named("12,15,20"), complete_range=(10, 30), withheld=17)
+
+
 def test_another_spelling_is_refused() -> None:
     for raw in (json.dumps(MANIFEST.to_json().decode()).encode(), MANIFEST.to_json()[:-1], b" " + MANIFEST.to_json()):
         with pytest.raises(BadManifestError):

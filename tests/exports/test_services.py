@@ -171,6 +171,68 @@ def test_nothing_at_all_is_an_export_too(olivia: User) -> None:
     assert proved(files).exported == 0
 
 
+def test_entries_that_are_named_one_by_one_are_exported_and_no_other(olivia: User) -> None:
+    leaves = [receipt.leaf_index for receipt in record_many(orders(9))]
+    named = f"{leaves[6]},{leaves[1]},{leaves[2]}"
+    files = opened(made(olivia, ("pdf", "csv", "ndjson", "json"), leaf_indexes=named))
+    claim = said(files)
+    assert (claim.entries, claim.filters, claim.complete_range) == (3, {"leaf_indexes": named}, None)
+    assert [row.leaf_index for row in rows(files)] == [leaves[1], leaves[2], leaves[6]]
+    assert claim.named_leaves == frozenset({leaves[1], leaves[2], leaves[6]})
+    assert proved(files).exported == 3
+
+
+def test_a_named_entry_that_somebody_took_away_is_missing(site: Database, olivia: User) -> None:
+    receipts = record_many(orders(3))
+    intruder = site.superuser()
+    intruder.execute("ALTER TABLE activity_logs DISABLE TRIGGER ALL")
+    intruder.execute("DELETE FROM activity_logs WHERE id = %s", [receipts[1].id])
+    files = opened(made(olivia, leaf_indexes=",".join(str(one.leaf_index) for one in receipts)))
+    assert said(files).verdicts == {"valid": 2, "missing": 1}
+    assert proved(files).mismatched == 1
+
+
+def test_a_named_entry_is_exported_as_it_stood_when_it_was_ordered(olivia: User) -> None:
+    receipt = record_many(orders(2))[0]
+    named = {"leaf_indexes": str(receipt.leaf_index)}
+    export = services.order(by=olivia, ledger="activity", filters=named, formats=["ndjson"], purpose="audit").export
+    before = bytes(ActivityLog.objects.get(pk=receipt.id).record)
+    amending.amend(entry_id=UUID(receipt.id), changes={"actor": "somebody else"}, by=olivia, reason="a typing mistake")
+    services.work(export=export.pk)
+    export.refresh_from_db()
+    assert [row.record for row in rows(opened(export))] == [before]
+
+
+def test_each_named_leaf_that_does_not_stand_is_refused_by_name(olivia: User) -> None:
+    receipts = record_many(orders(3))
+    amending.amend(entry_id=UUID(receipts[1].id), changes={"actor": "ann"}, by=olivia, reason="a typing mistake")
+    named = f"{receipts[0].leaf_index},{receipts[1].leaf_index},900,901"
+    with pytest.raises(BadQueryError) as refused:
+        made(olivia, leaf_indexes=named)
+    told = [f"{problem.path}: {problem.reason}" for problem in refused.value.problems]
+    assert [text.split(" leaf ")[1].split(":")[0].split(" ")[0] for text in told] == [
+        "900",
+        "901",
+        str(receipts[1].leaf_index),
+    ]
+    assert "amended or removed" in told[2]
+    assert not Export.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        ({"leaf_indexes": "1,two,3,-4"}, "these are none: 'two', '-4'"),
+        ({"leaf_indexes": ""}, "these are none: ''"),
+        ({"leaf_indexes": "1", "actor": "ann"}, "no other filter stands beside it"),
+        ({"leaf_indexes": ",".join(map(str, range(1001)))}, "names 1,001 leaves, and 1,000 can be named at once"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(olivia: User, filters: dict[str, str], told: str) -> None:
+    with pytest.raises(BadQueryError, match=told):
+        services.order(by=olivia, ledger="activity", filters=filters, formats=["csv"], purpose="audit")
+
+
 def test_data_is_searched_as_in_the_log(olivia: User) -> None:
     record_many(orders(20))
     day = {"occurred_from": "2026-11-23T00:00:00Z", "occurred_to": "2026-11-24T00:00:00Z"}

@@ -13,10 +13,13 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from activity import authority
 from activity.services import record_many
 from auditlog_project.roles import READER
 from exports import services, tasks
 from exports.models import Export
+from exports.views import orders as views
+from signing.services import open_ledger
 from tests.clusters import Database
 from tests.exports.ordering import made, orders, person
 from tests.signing.test_export_keys import outside_ca
@@ -66,6 +69,53 @@ def test_an_order_leads_to_its_files(olivia: User) -> None:
     assert b"".join(csv).startswith(b"leaf_index,")
     assert client.get(f"/exports/{export.pk}/download/nothing.txt").status_code == 409
     assert export.purpose in page(client, "/exports/")
+
+
+def test_entries_that_are_ticked_in_the_list_are_ordered_one_by_one(olivia: User) -> None:
+    receipts = record_many(orders(4))
+    client = signed_in(olivia)
+    listed = page(client, "/logs/?type=shop.order")
+    assert all(f'name="entry" value="{receipt.id}"' in listed for receipt in receipts)
+    assert 'formaction="/exports/new/"' in listed
+    form = page(client, f"/exports/new/?entry=&entry={receipts[2].id}&entry={receipts[0].id}")
+    leaves = f"{receipts[0].leaf_index},{receipts[2].leaf_index}"
+    assert f'name="leaf_indexes" value="{leaves}"' in form
+    assert "2 entries, named one by one" in form
+    assert [f"/logs/{receipt.id}/" in form for receipt in receipts] == [True, False, True, False]
+    sent = {"ledger": "activity", "formats": ["csv"], "purpose": "two of them", "leaf_indexes": leaves}
+    client.post("/exports/new/", sent)
+    export = Export.objects.get()
+    assert (export.state, export.filters, export.entries) == ("ready", {"leaf_indexes": leaves}, 2)
+
+
+def test_ticked_entries_that_cannot_be_ordered_are_named(olivia: User) -> None:
+    open_ledger(name="other", by="ada", reason="test")
+    open_ledger(name="secret", by="ada", reason="test")
+    authority.grant_ledger(ledger="other", to=olivia, by="ada", reason="test")
+    mine, others, secret = (record_many(orders(1), ledger=name)[0].id for name in ("activity", "other", "secret"))
+    client = signed_in(olivia)
+    assert "none is chosen" in page(client, "/exports/new/?entry=", 400)
+    refused = page(client, f"/exports/new/?entry={mine}&entry={UUID(int=5)}&entry={secret}&entry=nonsense", 400)
+    for one in (UUID(int=5), secret, "nonsense"):
+        assert f"there is no {one} that you may read" in refused
+    assert f"there is no {mine}" not in refused
+    assert "several ledgers (activity, other)" in page(client, f"/exports/new/?entry={mine}&entry={others}", 400)
+    assert "no filter stands beside them" in page(client, f"/exports/new/?entry={mine}&actor=ann", 400)
+
+
+def test_more_ticked_entries_than_can_be_named_are_refused(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MAX_NAMED", 2)
+    ticked = "&".join(f"entry={receipt.id}" for receipt in record_many(orders(3)))
+    assert "are 3, and 2 can be chosen at once: use a filter" in page(signed_in(olivia), f"/exports/new/?{ticked}", 400)
+
+
+def test_a_wrong_leaf_stays_on_the_form_with_its_reason(olivia: User) -> None:
+    record_many(orders(1))
+    sent = {"ledger": "activity", "formats": ["csv"], "purpose": "x", "leaf_indexes": "0, 900"}
+    response = signed_in(olivia).post("/exports/new/", sent)
+    assert response.status_code == 400
+    assert "Leaves one by one: there is no leaf 900" in response.content.decode()
+    assert 'name="leaf_indexes" value="0,900"' in response.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_whole_ledger_is_locked_only_if_it_is_said(pages: Pages) -> None:
         ({"event_id": "e-1"}, "event_id: a lock cannot be for this"),
         ({"data.user": "ada"}, "data.user: a lock cannot be for this"),
         ({"entry": "nonsense"}, "Entries: are chosen one by one"),
-        ({"entry": "nonsense", "type": None, "actor": None}, "Entries: entries are named by their ids"),
+        ({"entry": "nonsense", "type": None, "actor": None}, "Entries: there is no nonsense that you may read"),
         ({"entry": "01930000-0000-7000-8000-000000000000", "type": None, "actor": None}, "that you may read"),
     ],
 )

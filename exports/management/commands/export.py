@@ -28,6 +28,7 @@ one, the right to export, and the ledger; who ran this command stands in the pur
 examples:
   ./auditlog export activity --as ada --purpose "audit 2026" --format pdf --format csv --to /media/evidence
   ./auditlog export activity --as ada --purpose "case 17" --filter actor=bob --filter recorded_from=2026-11-01T00:00:00Z
+  ./auditlog export activity --as ada --purpose "case 18" --filter leaf_indexes=3,7,12
 """
 
 

@@ -183,6 +183,15 @@ def test_what_the_list_shows_is_exported_with_its_filters_by_whoever_may(ann: Cl
     assert exporting_links(administrator("rita", "reader", "activity").get(LIST)) == []
 
 
+def test_entries_that_are_ticked_are_exported_one_by_one_by_whoever_may(ann: Client) -> None:
+    listed = ann.get(LIST).content.decode()
+    assert 'formaction="/exports/new/"' in listed
+    assert f'name="entry" value="{newest().pk}"' in listed
+    form = ann.get(f"/exports/new/?entry=&entry={newest().pk}").content.decode()
+    assert f'name="leaf_indexes" value="{newest().leaf_index}"' in form
+    assert 'name="entry"' not in administrator("rita", "reader", "activity").get(LIST).content.decode()
+
+
 def test_an_entry_is_exported_from_its_page(ann: Client) -> None:
     entry = newest()
     (link,) = exporting_links(ann.get(page(entry)))
