@@ -73,13 +73,15 @@ def _signature(claim: Claim, file_name: str, root_sha256: str) -> str:
     return f"""## The signature, with OpenSSL alone
 
     unzip -q {file_name} -d export && cd export
-    openssl x509 -in {names.ISSUERS} -noout -fingerprint -sha256
+    awk '/BEGIN/ {{one = ""}} {{one = one $0 "\\n"}} END {{printf "%s", one}}' {names.ISSUERS} > ca.pem
+    openssl x509 -in ca.pem -outform DER | sha256sum
     openssl cms -verify -binary -inform DER -in META-INF/signature001.p7s \\
-        -content META-INF/ASiCManifest001.xml -CAfile {names.ISSUERS} -purpose any \\
+        -content META-INF/ASiCManifest001.xml -CAfile ca.pem -purpose any \\
         -attime {_seconds(claim)} -out /dev/null
 
-The fingerprint is the one that the operator gave you (this file says `{root_sha256}`, the root), and the second command
-says `CMS Verification successful`: the person in `{names.SIGNER}` signed this list of files. `-attime` is the time of
+`ca.pem` is now the root alone. Its SHA-256 is the one that the operator gave you (this file says
+`{root_sha256}`; who forges an export writes that line too), and the last command says
+`CMS Verification successful`: the person in `{names.SIGNER}` signed this list of files. `-attime` is the time of
 the export, in seconds since 1970: certificates end, and what was signed while they were valid stays signed.
 """
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,60 +13,24 @@ from exports import render_pdf
 from exports.report.front import document
 from exports.report.markup import Markup
 from tests.exports.exported import entry
+from tests.exports.injection import CORPUS, listening
 from tests.exports.reports import ACTIVE, claim_of, names_in, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+MEMBERS = (
+    "type", "action", "actor", "target", "source", "outcome", "severity", "ip", "id", "event_id", "kid", "occurred_at",
+    "recorded_at", "ledger", "revision", "data",
+)  # fmt: skip
 MARKER = "c0ffee-bytes-of-a-file-c0ffee"
-# {url} is the listener or the file, in turn.
-CORPUS = (
-    '<img src="{url}">',
-    '"><script src="{url}"></script>',
-    "<script>new XMLHttpRequest().open('GET','{url}')</script>",
-    '<link rel="attachment" href="{url}">',
-    '<link rel="stylesheet" href="{url}">',
-    '<a rel="attachment" href="{url}">x</a>',
-    '<base href="{url}">',
-    '<iframe src="{url}"></iframe>',
-    '<object data="{url}"></object>',
-    '<embed src="{url}">',
-    '<meta http-equiv="refresh" content="0;url={url}">',
-    '</style><style>@import "{url}";body{{background:url({url})}}</style>',
-    "</title></head><body style='background:url({url})'>",
-    '<svg><image href="{url}"/><use href="{url}#x"/></svg>',
-    "]]></text><svg onload=\"fetch('{url}')\">",
-    '<!DOCTYPE x [<!ENTITY e SYSTEM "{url}">]>&e;',
-    "&lt;img src={url}&gt;",
-    "$content ${{stylesheet}}",
-    "} @page {{ background: url({url}) }} p {{",
-)
 
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[str]]]:
-    """Give the address of a server and the list of what it was asked for."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/x", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening() as heard:
+        yield heard
 
 
 def test_no_text_of_an_export_fetches_runs_or_reads(listener: tuple[str, list[str]], tmp_path: Path) -> None:
@@ -80,6 +43,12 @@ def test_no_text_of_an_export_fetches_runs_or_reads(listener: tuple[str, list[st
         for number, line in enumerate(texts)
     ]
     entries[0] = entries[0]._replace(verdict="tampered", reason=texts[0])
+    # Whoever tampers puts his texts also where a record of ours has a time, a number or a word of a vocabulary.
+    forged = [json.dumps(dict.fromkeys(MEMBERS, line)).encode() for line in texts]
+    entries += [
+        entry(len(texts) + number)._replace(record=record, verdict="tampered", reason="its record is not the leaf")
+        for number, record in enumerate(forged)
+    ]
     everything = " ".join(texts)
     pdf = report(
         entries,

@@ -3,9 +3,11 @@
 import re
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -17,6 +19,7 @@ from auditlog_project.roles import COMPLIANCE_OFFICER
 from exports import services
 from signing import export_keys
 from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Site, accessible
+from tests.exports.injection import CORPUS, listening
 from tests.exports.ordering import orders
 
 OPENSSL = """openssl cms -verify -binary -inform DER -in META-INF/signature001.p7s -content META-INF/ASiCManifest001.xml
@@ -29,6 +32,12 @@ def olivia(site: Site) -> User:
     user.groups.add(Group.objects.get(name=COMPLIANCE_OFFICER))
     authority.grant_ledger(ledger="activity", to=user, by="ada", reason="test")
     return user
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, list[str]]]:
+    with listening() as heard:
+        yield heard
 
 
 def test_from_the_log_to_a_file_that_openssl_verifies(
@@ -118,3 +127,36 @@ def look_at(page: Page, address: str) -> None:
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="dark")
     accessible(page)
+
+
+def test_no_text_of_an_order_runs_or_fetches_anything_on_its_pages(
+    site: Site, olivia: User, browse: Callable[..., Any], heard: tuple[str, list[str]]
+) -> None:
+    """What the browser refuses, such as a script of another place, is logged as an error, and fails this as well."""
+    export_keys.certify(person="olivia", by="ada", reason="test")
+    url, asked = heard
+    texts = [line.replace("{url}", url) for line in CORPUS]
+    record_many([replace(orders(1)[0], actor=line, target=line, action=line[:200]) for line in texts])
+    everything = " ".join(texts)
+    pages = ["/exports/"]
+    for line in texts:
+        ordered = services.order(
+            by=olivia, ledger="activity", filters={"actor": line}, formats=["ndjson"], case=line, purpose=line
+        ).export
+        services.work(export=ordered.pk)
+        pages.append(f"/exports/{ordered.pk}/")
+    with browse(name="olivia") as page:
+        for address in (*pages, f"/exports/new/?{urlencode({'actor': everything, 'type': everything})}"):
+            shown = page.goto(address)
+            assert shown is not None
+            assert shown.ok, address
+        assert "<script>" in page.get_by_label("Actor").input_value()
+        page.goto(pages[-1])
+        assert page.get_by_role("heading", level=1).inner_text() == texts[-1]
+        with page.expect_download() as downloading:
+            page.get_by_role("link", name=re.compile("Download the signed container")).click()
+        page.goto("/verify/")
+        page.get_by_label("A file").set_input_files(downloading.value.path())
+        page.get_by_role("button", name="Verify").click()
+        page.get_by_text("What was found").wait_for()
+    assert asked == []

@@ -81,6 +81,17 @@ def test_the_cover_says_why_what_and_how_to_verify(pdf: Path) -> None:
         assert said in last
 
 
+def test_a_long_list_of_named_leaves_is_cut_on_the_cover_and_whole_in_the_claim(tmp_path: Path) -> None:
+    leaves = ",".join(map(str, range(70)))
+    pdf = report([entry(number) for number in range(70)], tmp_path / "report.pdf", filters={"leaf_indexes": leaves})
+    cover = squeezed(pages_text(pdf)[0])
+    assert "leaf_indexes = 0, 1, 2," in cover
+    assert "58, 59 and 10 more: all stand in the embedded claim" in cover
+    assert "each of the 70 leaves that the filter names is here; of others nothing is said" in cover
+    (claim,) = PdfReader(pdf).attachments["claim.json"]
+    assert f'"leaf_indexes": "{leaves}"'.encode() in claim
+
+
 def test_every_entry_stands_in_the_table_in_leaf_order(pdf: Path) -> None:
     table = squeezed(" ".join(pages_text(pdf)[2:-1]))
     places = [table.index(f" {number} 2026-11-23 auth.login user-{number} ") for number in range(25)]

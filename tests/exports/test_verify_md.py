@@ -11,6 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from exports import names, verify_md
+from signing import certificates
 from tests.exports.exporting import AT, FILE_NAME, Export, checkpoint_key
 from tests.signing.issued import START, authority, person
 
@@ -37,10 +38,23 @@ def test_its_commands_say_that_everything_is_right(tmp_path: Path) -> None:
     directory, (signature, hashes, dataset) = unpacked(tmp_path, export)
     said = run(signature, directory)
     assert (said.returncode, said.stderr) == (0, "CMS Verification successful\n")
+    assert said.stdout == f"{certificates.fingerprint(export.signer.chain[-1])}  -\n"
     said = run(hashes, directory)
     assert said.returncode == 0
     assert said.stdout.count(": OK\n") == len(export.members())
     assert run(dataset, directory).stdout.split()[0] == export.claim().dataset_digest
+
+
+def test_the_root_alone_is_trusted_not_whatever_certificates_lie_in_front_of_it(tmp_path: Path) -> None:
+    export = Export()
+    directory, (signature, *_) = unpacked(tmp_path, export)
+    issuers, another = directory / names.ISSUERS, certificates.to_pem([authority("Another CA").certificate])
+    issuers.write_bytes(another + issuers.read_bytes())
+    assert run(signature, directory).stderr == "CMS Verification successful\n"
+    issuers.write_bytes(issuers.read_bytes() + another)
+    said = run(signature, directory)
+    assert "CMS Verification failure" in said.stderr
+    assert said.stdout != f"{certificates.fingerprint(export.signer.chain[-1])}  -\n"
 
 
 def test_its_commands_say_so_when_the_certificate_has_ended(tmp_path: Path) -> None:
