@@ -2,12 +2,14 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+import segno
+from PIL import Image
 from pypdf import PdfReader
 
 from exports import render_ndjson, render_pdf
@@ -79,6 +81,33 @@ def test_the_cover_says_why_what_and_how_to_verify(pdf: Path) -> None:
         assert said in charts
     for said in (*claim_of(ENTRIES).claims(), *claim_of(ENTRIES).claims_not()):
         assert said in last
+
+
+def test_the_code_on_the_cover_holds_address_and_digest(pdf: Path, tmp_path: Path) -> None:
+    """Each of its modules is found on the printed page; the decoder of another maker read it once."""
+    said = f"{ADDRESS}#sha256={claim_of(ENTRIES).dataset_digest}"
+    drawn = ["pdftoppm", "-r", "300", "-gray", "-f", "1", "-l", "1", "-singlefile", str(pdf), str(tmp_path / "cover")]
+    subprocess.run(drawn, check=True)
+    with Image.open(tmp_path / "cover.pgm") as page:
+        assert shows(page, segno.make_qr(said, error="m").matrix)
+        assert not shows(page, segno.make_qr(said[:-1] + "x", error="m").matrix)
+
+
+def shows(page: Image.Image, modules: Sequence[Sequence[int]]) -> bool:
+    """Tell whether a code 96 points wide stands in the right column of a page, drawn with 300 dots an inch."""
+    dark = page.load()
+    assert dark is not None
+    width = 96 / 72 * 300
+    middles = [(number + 0.5) * width / len(modules) for number in range(len(modules))]
+    return any(
+        all(
+            (int(str(dark[int(left + x), int(top + y)])) < 128) == bool(module)
+            for y, row in zip(middles, modules, strict=True)
+            for x, module in zip(middles, row, strict=True)
+        )
+        for top in range(page.height - int(width) - 1)
+        for left in range(page.width * 7 // 10, page.width * 8 // 10)
+    )
 
 
 def test_a_long_list_of_named_leaves_is_cut_on_the_cover_and_whole_in_the_claim(tmp_path: Path) -> None:
