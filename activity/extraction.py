@@ -111,18 +111,27 @@ class Extraction:
         span = self.span()
         if self._search.data:
             return None
+        count, lowest, highest = self._counted(span, most)
+        if count > most or (span.complete and span.end - span.begin > CHUNK):
+            return None
+        if span.complete or self._search.leaf_indexes:
+            return span
+        return Span(lowest or 0, 0 if highest is None else highest + 1, None)
+
+    def exceeds(self, most: int) -> bool:
+        """Tell whether more than `most` entries are found; of a search in data only reading them all tells."""
+        return not self._search.data and self._counted(self.span(), most)[0] > most
+
+    def _counted(self, span: Span, most: int) -> tuple[int, int | None, int | None]:
+        """Return how many versions are found, up to one more than `most`, and the lowest and highest leaf of them."""
         query = (
             "SELECT count(*), min(leaf_index), max(leaf_index) FROM "  # noqa: S608 our own names
             f"(SELECT leaf_index FROM ({self._versions()}) found LIMIT %s) few"
         )
         with connection.cursor() as cursor:
             cursor.execute(query, [*self._parameters(span.begin, span.end), most + 1])
-            count, lowest, highest = cursor.fetchone()
-        if count > most or (span.complete and span.end - span.begin > CHUNK):
-            return None
-        if span.complete or self._search.leaf_indexes:
-            return span
-        return Span(lowest or 0, 0 if highest is None else highest + 1, None)
+            found: tuple[int, int | None, int | None] = cursor.fetchone()
+        return found
 
     def read(self, begin: int, end: int, complete: tuple[int, int] | None, *, step: int = CHUNK) -> Iterator[Extracted]:
         """Give the entries of the leaves [begin, end), in leaf order, a statement for each `step` leaves."""

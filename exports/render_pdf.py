@@ -55,11 +55,7 @@ def render_pdf(
     `verify_address` is printed and goes into the QR code. Raises ReportTooLargeError, NoFontsError, or ReportError if
     the entries are not those of the claim.
     """
-    if claim.entries > MOST_ENTRIES:
-        raise ReportTooLargeError(
-            f"{claim.entries:,} entries, and a PDF report holds at most {MOST_ENTRIES:,}: "
-            "narrow the filter, or take CSV or JSON"
-        )
+    require_printable(claim.entries)
     check_fonts()
     attachments = [
         Attachment("claim.json", "application/json", "Data", "What this export claims", claim.to_json()),
@@ -77,6 +73,17 @@ def render_pdf(
             attachments=attachments,
             to=to,
         )
+
+
+def require_printable(entries: int) -> None:
+    """Raise ReportTooLargeError for more entries than a report holds."""
+    if entries > MOST_ENTRIES:
+        raise ReportTooLargeError(too_large(f"{entries:,}"))
+
+
+def too_large(number: str) -> str:
+    """Return why there is no report of so many entries, and what to do."""
+    return f"{number} entries, and a PDF report holds at most {MOST_ENTRIES:,}: narrow the filter, or take CSV or JSON"
 
 
 @dataclass

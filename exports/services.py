@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 
 from activity.ground import present_ground
 from activity.services import SYSTEM_SOURCE, record_step
-from exports import files
+from exports import files, render_pdf
 from exports.assembly import assemble
 from exports.downloads import Download, open_download
 from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
@@ -84,6 +84,8 @@ def order(
         raise ExportRefusedError(f"the ledger's own checkpoint cannot be believed: {error}") from error
     reader = ask(head)
     few = reader.few(FEW)
+    if few is None and Export.Format.PDF in formats and reader.exceeds(render_pdf.MOST_ENTRIES):
+        raise BadOrderError(render_pdf.too_large(f"more than {render_pdf.MOST_ENTRIES:,}"))
     span = few or reader.span()
     with transaction.atomic():
         _require_quota(by)
@@ -209,6 +211,8 @@ def _make_next_part(export_id: UUID) -> bool:
         part = waiting.select_for_update(skip_locked=True).first()
         if part is None:
             return False
+        if Export.Format.PDF in export.formats:
+            render_pdf.require_printable(export.parts.aggregate(entries=Sum("entries"))["entries"])
         made = make_part(export, part)
         ExportPart.objects.filter(pk=part.pk).update(
             done_at=datetime.now(UTC),

@@ -40,6 +40,9 @@ class Reader(Protocol):
     def few(self, most: int) -> Span | None:
         """Return the span of what is found if that is little and found fast."""
 
+    def exceeds(self, most: int) -> bool:
+        """Tell whether more than `most` is found, as far as that is known before all is read."""
+
     def read(
         self, begin: int, end: int, complete: tuple[int, int] | None, *, step: int = CHUNK
     ) -> Iterator[ExportedEntry]:

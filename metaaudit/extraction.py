@@ -72,6 +72,11 @@ class AccessReader:
             return span
         return Span(0, 0, None) if ends["first"] is None else Span(ends["first"], ends["last"] + 1, None)
 
+    def exceeds(self, most: int) -> bool:
+        """Tell whether more than `most` accesses are found."""
+        span = self.span()
+        return self._within(self._found, span.begin, span.end)[: most + 1].count() > most
+
     def read(
         self, begin: int, end: int, complete: tuple[int, int] | None, *, step: int = CHUNK
     ) -> Iterator[ExportedEntry]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from activity.errors import BadQueryError
 from activity.models import ActivityLog
 from activity.services import record, record_many
 from auditlog_project.roles import READER
-from exports import making, names, proofs, queries, render_ndjson, services
+from exports import making, names, proofs, queries, render_ndjson, render_pdf, services
 from exports.container import open_container
 from exports.errors import BadOrderError, ExportRefusedError, QuotaError
 from exports.manifest import Claim, Manifest
@@ -264,6 +265,32 @@ def test_a_tampered_entry_goes_out_marked_and_counted(site: Database, olivia: Us
     assert (by_leaf[gone.leaf_index].verdict, by_leaf[gone.leaf_index].record) == ("missing", b"")
     assert proved(files).mismatched == 2
     assert b"3 entries did not verify" in files[names.VERIFY]
+
+
+def test_a_report_of_too_many_entries_is_refused_when_it_is_ordered(
+    olivia: User, large: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_many(orders(30))
+    monkeypatch.setattr(render_pdf, "MOST_ENTRIES", 9)
+    with pytest.raises(BadOrderError, match="more than 9 entries, and a PDF report holds at most 9: narrow the filter"):
+        made(olivia, ("pdf", "csv"), type="shop.order")
+    assert not Export.objects.exists()
+    assert made(olivia, ("csv",), type="shop.order").entries == 30
+
+
+def test_one_that_only_reading_shows_to_be_too_many_ends_before_all_is_read(
+    olivia: User, large: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render_pdf, "MOST_ENTRIES", 100)
+    day = {"occurred_from": "2026-11-23T00:00:00Z", "occurred_to": "2026-11-25T00:00:00Z"}
+    record_many([replace(EVENT, data={"v": 1}) for _ in range(900)])
+    export = services.order(
+        by=olivia, ledger="activity", filters={"data.v": "1", **day}, formats=["pdf"], purpose="audit"
+    ).export
+    services.work(export=export.pk)
+    export.refresh_from_db()
+    assert (export.state, "a PDF report holds at most 100" in export.failure) == (Export.State.FAILED, True)
+    assert export.parts.filter(done_at=None).exists()
 
 
 def test_a_removed_entry_is_a_tombstone(olivia: User) -> None:
