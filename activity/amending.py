@@ -196,14 +196,15 @@ def _running_override(entry: ActivityLog) -> int | None:
 def _append(entry: ActivityLog, draft: Draft) -> int:
     """Sign the draft and append its leaf; a rotation that comes between has it signed anew."""
     for _ in range(_ATTEMPTS):
-        key_ids = seal([draft], ledger=entry.ledger.name, key_for=_key_for)
+        key_ids = seal([draft], ledger=entry.ledger.name, key_for=key_for)
         appended = ledgers.append(entry.ledger, [draft.leaf_hash], key_ids=key_ids)
         if appended is not None:
             return appended.first_leaf
     raise NoActiveKeyError("the entry keys changed again and again while an amendment was signed; try again")
 
 
-def _key_for(algorithm: str) -> EntryKey:
+def key_for(algorithm: str) -> EntryKey:
+    """Return the active entry key of an algorithm. Raises NoActiveKeyError."""
     key = next((one for one in active_keys("entry", refresh=True) if one.algorithm == algorithm), None)
     if key is None:
         raise NoActiveKeyError(f"no active {algorithm} entry key; run ./auditlog keys rotate --algorithm {algorithm}")

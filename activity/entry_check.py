@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
@@ -58,6 +58,26 @@ class Row(NamedTuple):
     actor: str
 
 
+class Signed(Protocol):
+    """A row whose record carries a signature of its own."""
+
+    @property
+    def leaf_index(self) -> int:
+        """Where it stands."""
+
+    @property
+    def record(self) -> bytes:
+        """What is signed."""
+
+    @property
+    def signature(self) -> bytes | None:
+        """The raw signature."""
+
+    @property
+    def key_id(self) -> str | None:
+        """The key that must have signed."""
+
+
 class EntryCheck:
     """Checks single entries (steps 3 and 4) of one ledger against the key ring."""
 
@@ -92,7 +112,7 @@ class EntryCheck:
                 return None
             reason = "a signature lies beside a record that names no key"
             return Finding(self._ledger, row.leaf_index, Verdict.TAMPERED, reason)
-        return self._signature_finding(row)
+        return self.signature_finding(row)
 
     def _misfit(self, row: Row) -> str | None:
         """Say which part of the row is not what its record says (a to c)."""
@@ -111,8 +131,8 @@ class EntryCheck:
         middle = row.record[len(before) : len(row.record) - len(after)]
         return _data_misfit(row, before, middle) if row.revision == 1 else _later_misfit(row, before, middle)
 
-    def _signature_finding(self, row: Row) -> Finding | None:  # noqa: PLR0911 one return a reason
-        """Return what is wrong with the signature (d and e), or None."""
+    def signature_finding(self, row: Signed) -> Finding | None:  # noqa: PLR0911 one return a reason
+        """Return what is wrong with the signature of a row that names a key (d and e), or None."""
         key = self._ring.keys.get(row.key_id or "")
         if key is None:
             return self._report(row, Verdict.UNTRUSTED_KEY, f"no record of the keys ledger knows its key {row.key_id}")
@@ -146,7 +166,7 @@ class EntryCheck:
             self._right.add(known)
         return right
 
-    def _refusal(self, key: RingKey, row: Row) -> str | None:
+    def _refusal(self, key: RingKey, row: Signed) -> str | None:
         window = key.windows.get(self._ledger)
         if key.purpose != ENTRY_PURPOSE or window is None:
             return f"its key {key.id} signs no entries here"
@@ -159,7 +179,7 @@ class EntryCheck:
             self._verifiers[key.id] = algorithm.load_public(key.public_key) if public else self._hmac_verifier(key)
         return self._verifiers[key.id]
 
-    def _report(self, row: Row, verdict: Verdict, reason: str) -> Finding:
+    def _report(self, row: Signed, verdict: Verdict, reason: str) -> Finding:
         return Finding(self._ledger, row.leaf_index, verdict, reason)
 
 

@@ -2,7 +2,7 @@
 
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
     E005 AUDITLOG_ON_TAMPERED   E006 AUDITLOG_NOTICE_WEBHOOKS   E007 AUDITLOG_WEBHOOK_SECRET
-    E008 AUDITLOG_TSA_CERTIFICATES
+    E008 AUDITLOG_TSA_CERTIFICATES   E009 AUDITLOG_META_RETENTION_DAYS
     E01x to E06x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
@@ -24,6 +24,7 @@ from signing.providers import master_key
 
 _SHORTEST_SECRET = 24
 _LARGEST_DETACHED_BYTES = 64 * 1024 * 1024
+_SHORTEST_RETENTION = 365  # days
 
 
 @register("auditlog")
@@ -66,6 +67,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             text = f"AUDITLOG_TSA_CERTIFICATES cannot be used: {error}"
             hint = "Name a file with the certificates of time stamp authorities, in PEM."
             problems.append(Error(text, hint=hint, id="auditlog.E008"))
+    if settings.AUDITLOG_META_RETENTION_DAYS < _SHORTEST_RETENTION:
+        text = f"AUDITLOG_META_RETENTION_DAYS is {settings.AUDITLOG_META_RETENTION_DAYS}."
+        hint = f"Set it to at least {_SHORTEST_RETENTION}: an audit trail stays at hand for a year (PCI DSS 10.5.1)."
+        problems.append(Error(text, hint=hint, id="auditlog.E009"))
     return problems
 
 

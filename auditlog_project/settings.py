@@ -304,6 +304,9 @@ AUDITLOG_REQUEST_SECONDS = env.int("AUDITLOG_REQUEST_SECONDS", default=20)
 # Largest `data` of one event that is kept beside its record, in bytes.
 AUDITLOG_MAX_DETACHED_BYTES = env.int("AUDITLOG_MAX_DETACHED_BYTES", default=1_048_576)
 
+# Days that an access is kept in the database at least; older ones may be archived. Six years: HIPAA 164.316(b)(2)(i).
+AUDITLOG_META_RETENTION_DAYS = env.int("AUDITLOG_META_RETENTION_DAYS", default=2192)
+
 # Proxies whose X-Forwarded-For is believed in meta logs: networks, and "unix" for a proxy on a Unix socket.
 AUDITLOG_PROXIES = env.list("AUDITLOG_PROXIES", default=[])
 

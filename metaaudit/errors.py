@@ -13,5 +13,9 @@ class AddressTooLongError(MetaauditError):
     """An address is longer than an access can be recorded with."""
 
 
+class ArchiveRefusedError(MetaauditError):
+    """Accesses are not archived: the export, the ledger or their age does not allow it."""
+
+
 class UnknownActionError(MetaauditError):
     """A name that is not in the closed vocabulary of actions."""

@@ -20,7 +20,7 @@ from exports import render_accesses_csv, render_json, render_ndjson
 from exports.models import Export
 from exports.rows import ExportedEntry
 from exports.sources import Source
-from metaaudit import queries, verification
+from metaaudit import archives, queries, verification
 from metaaudit.filters import wanted_of
 from metaaudit.visibility import sees_all
 from signing.merkle import leaf_hash
@@ -53,9 +53,9 @@ class AccessReader:
 
     def span(self) -> Span:
         """Return where to look. A range of times is complete; so is no filter at all."""
-        first, end = 0, self._head.size
+        first, end = archives.end_of(self._ledger), self._head.size
         if self._is_ranged:
-            ends = self._within(self._in_time.filter(ledger=self._ledger), 0, end).aggregate(
+            ends = self._within(self._in_time.filter(ledger=self._ledger), first, end).aggregate(
                 first=Min("leaf_index"), last=Max("leaf_index")
             )
             first, end = (0, 0) if ends["first"] is None else (ends["first"], ends["last"] + 1)
@@ -96,7 +96,10 @@ class AccessReader:
             return
         expected = first
         # All of them first: the connection answers nothing else while it copies.
-        for row in list(verification.rows_of(self._ledger, first, end)):
+        rows = list(verification.rows_of(self._ledger, first, end))
+        # What was archived since the export was ordered is in it as a hash.
+        complete = complete[max(archives.end_of(self._ledger) - complete.start, 0) :]
+        for row in rows:
             yield from (_missing(leaf) for leaf in range(expected, row.leaf_index) if leaf in complete)
             expected = row.leaf_index + 1
             if row.leaf_index in found:

@@ -1,4 +1,4 @@
-"""The table of meta logs. Its rows are written by store.py alone and never change.
+"""The table of meta logs. Its rows are written by store.py alone and never change. And that of archives of them.
 
 A meta log is its record; every other column is an index over it, and the verifier compares them. The column `seen`
 (int8multirange: which leaves were shown) is PostgreSQL's alone, for Django has no field for it; queries.py asks it.
@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from django.db import models
 
+from metaaudit.tombstone import Tombstone, tombstone_of
 from metaaudit.vocabulary import Auth, Phase
-from signing.models import AppendOnlyModel, Ledger
+from signing.models import AppendOnlyModel, Ledger, SigningKey
 
 
 class MetaLog(AppendOnlyModel):
@@ -65,3 +66,36 @@ class MetaLog(AppendOnlyModel):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class MetaArchive(AppendOnlyModel):
+    """Leaves [first_leaf, end_leaf) whose rows may be gone: their tombstone, which is a leaf of the same ledger.
+
+    Row and record of the tombstone are among the meta logs, too, until it is archived itself; here they stay.
+    """
+
+    id = models.UUIDField(primary_key=True)  # of the tombstone's meta log
+    ledger = models.ForeignKey(Ledger, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
+    leaf_index = models.BigIntegerField()
+    record = models.BinaryField()
+    signature = models.BinaryField()
+    key = models.ForeignKey(SigningKey, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
+    first_leaf = models.BigIntegerField()
+    end_leaf = models.BigIntegerField()
+
+    class Meta:
+        db_table = "meta_archives"
+        verbose_name = "archive of meta logs"
+        verbose_name_plural = "archives of meta logs"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["ledger", "first_leaf"], name="one_archive_per_first_leaf"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def tombstone(self) -> Tombstone:
+        """What its record says. Raises ValueError for a record that is no tombstone."""
+        return tombstone_of(bytes(self.record))

@@ -76,9 +76,9 @@ def matching(wanted: Wanted) -> QuerySet[MetaLog]:
     if wanted.visible_to is not None:
         logs = logs.filter(user_id=wanted.visible_to)
     if wanted.at_from is not None:  # an id begins with the milliseconds of `at`, and is what has an index
-        logs = logs.filter(at__gte=wanted.at_from, id__gte=_lowest_id(wanted.at_from))
+        logs = logs.filter(at__gte=wanted.at_from, id__gte=lowest_id(wanted.at_from))
     if wanted.at_to is not None:
-        logs = logs.filter(at__lt=wanted.at_to, id__lt=_lowest_id(wanted.at_to, later=1))
+        logs = logs.filter(at__lt=wanted.at_to, id__lt=lowest_id(wanted.at_to, later=1))
     if wanted.after is not None:
         logs = logs.filter(id__lt=wanted.after)
     if wanted.saw:
@@ -146,7 +146,8 @@ def _is_same_poll(line: Line, log: MetaLog, end: MetaLog | None) -> bool:
     )
 
 
-def _lowest_id(moment: datetime, *, later: int = 0) -> UUID:
+def lowest_id(moment: datetime, *, later: int = 0) -> UUID:
+    """Return the lowest id of a meta log of this millisecond, or of one that is `later` by so many."""
     since_1970 = moment - datetime(1970, 1, 1, tzinfo=UTC)
     milliseconds = (since_1970.days * 86_400 + since_1970.seconds) * 1000 + since_1970.microseconds // 1000
     return UUID(int=min(max(milliseconds + later, 0), 2**48 - 1) << 80)

@@ -3,9 +3,10 @@
     {"action":…,"agent":…,"at":"…Z","auth":…,"auth_id":…,"bytes":n,"completes":"<id>","duration_ms":n,"id":"<UUIDv7>",
      "ip":…,"leaves":{"activity":[[first,last],…]},"ledger":"meta","method":…,"path":…,"phase":…,
      "query":[[name,value],…],"query_hash":"<hex>","request_id":…,"result_count":n,"result_digest":"<hex>","route":…,
-     "searches":[{…}],"sizes":{"activity":n},"status":n,"user_id":…,"user_name":…,"v":1}
+     "searches":[{…}],"sizes":{"activity":n},"status":n,"tombstone":{…},"user_id":…,"user_name":…,"v":1}
 
-Deterministic JSON: members sorted by code point, no white space, UTF-8; what there is none of is left out.
+Deterministic JSON: members sorted by code point, no white space, UTF-8; what there is none of is left out. Only the
+record of an archive has a tombstone (tombstone.py).
 
     query hash     SHA-256 over {"action":…,"ledgers":[…],"parameters":[[name,value],…],"resource":…,"user":…}:
                    `ledgers` names those in `sizes`, `parameters` is `query` sorted, `resource` the path, `user` the id
@@ -32,6 +33,8 @@ from signing.merkle import leaf_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from metaaudit.tombstone import Tombstone
 
 MAX_QUERY = 8_192  # characters of all names and values; a longer query is refused before it is answered
 MAX_PATH = 2_048
@@ -77,6 +80,7 @@ class Access:
     agent: str | None = None
     request_id: str | None = None
     completes: UUID | None = None
+    tombstone: Tombstone | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ def draft(access: Access, ledger: str) -> Draft:
         "searches": [dict(each) for each in access.searches] or None,
         "sizes": dict(access.sizes),
         "status": access.status,
+        "tombstone": access.tombstone and access.tombstone.as_member(),
         "user_id": _clean(access.who.id, _MAX_NAME),
         "user_name": _clean(access.who.name, _MAX_NAME),
         "v": 1,

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from metaaudit.record import columns_of
 from signing.ledger import APPEND, execute_append
@@ -67,14 +67,22 @@ _BYTES = ("query_hash", "result_digest")
 
 def append(ledger: Ledger, drafts: Sequence[Draft]) -> Appended:
     """Append leaves and rows, committed when this returns; in the order of `drafts`."""
-    rows = orjson.dumps([_row(draft) for draft in drafts]).decode()
-    records = [draft.record for draft in drafts]
-    hashes = b"".join(draft.leaf_hash for draft in drafts)
     with transaction.atomic(durable=True) if connection.in_atomic_block else nullcontext():
-        appended = execute_append(_APPEND_AND_INSERT, [ledger.pk, hashes, [], ledger.pk, records, rows])
+        appended = insert(ledger, drafts)
     if appended is None:
         raise RuntimeError("a ledger refused leaves that name no signing key")
     return appended
+
+
+def insert(
+    ledger: Ledger, drafts: Sequence[Draft], *, key_ids: Sequence[str] = (), using: str = DEFAULT_DB_ALIAS
+) -> Appended | None:
+    """Append leaves and rows within what the caller commits; None, with nothing appended, as signing.ledger.append."""
+    rows = orjson.dumps([_row(draft) for draft in drafts]).decode()
+    records = [draft.record for draft in drafts]
+    hashes = b"".join(draft.leaf_hash for draft in drafts)
+    parameters = [ledger.pk, hashes, list(key_ids), ledger.pk, records, rows]
+    return execute_append(_APPEND_AND_INSERT, parameters, using=using)
 
 
 def _row(draft: Draft) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -43,6 +43,7 @@ _ACTIONS = {
     "changepassword": "account_change",
     "replay": "replay",
     "export": "export",
+    "archive_accesses": "archive",
 }
 _ASKS_FOR_HELP = frozenset({"-h", "--help", "--version"})
 
@@ -56,10 +57,11 @@ def recorded_command(arguments: Sequence[str]) -> Iterator[None]:
         return
     from metaaudit.errors import NotRecordedError  # noqa: PLC0415 -- they need the loaded apps
     from metaaudit.recording import recorded  # noqa: PLC0415 -- the same
+    from metaaudit.redaction import argument_pairs  # noqa: PLC0415 -- the same
 
     with ExitStack() as stack:
         try:
-            stack.enter_context(recorded(_access(name, arguments[2:])))
+            stack.enter_context(recorded(command_access(name, query=argument_pairs(arguments[2:]))))
         except NotRecordedError as error:
             if name not in RUN_ANYWAY:
                 sys.exit(f"manage.py {name}: {error}. What cannot be recorded is not done.")
@@ -79,11 +81,11 @@ def _is_known(name: str) -> bool:
     return name in get_commands()
 
 
-def _access(name: str, arguments: Sequence[str]) -> Access:
+def command_access(name: str, **said: Any) -> Access:
+    """Return the access of a command by the operating-system user who runs it; `said` are further members of it."""
     from metaaudit.record import Access, Who  # noqa: PLC0415 -- as above
-    from metaaudit.redaction import argument_pairs  # noqa: PLC0415 -- as above
     from metaaudit.vocabulary import Auth  # noqa: PLC0415 -- as above
     from signing.management.accountability import operator  # noqa: PLC0415 -- as above
 
     who = Who(f"os:{os.getuid()}", operator(), Auth.OS_USER, str(os.getuid()))
-    return Access(who, _ACTIONS.get(name, "command"), "RUN", f"manage.py {name}", name, query=argument_pairs(arguments))
+    return Access(who, _ACTIONS.get(name, "command"), "RUN", f"manage.py {name}", name, **said)

@@ -3,6 +3,7 @@
     1. every leaf has one meta log, none lies outside its ledger, and none claims a ledger of another kind
     2. SHA-256(0x00 || record) is the leaf that the ledger holds
     3. the index columns are what the record says, and the query hash is that of the record's own query
+    4. a leaf without a meta log is archived: archive_check.py has found its tombstone right
 
 Steps 1, 2 and the tree are those of `activity.verification.LedgerCheck`, reading another table.
 """
@@ -15,6 +16,8 @@ import orjson
 from django.db import connection
 
 from activity.verification import MAX_FINDINGS, LedgerCheck, copied
+from metaaudit import archives
+from metaaudit.archive_check import archived
 from metaaudit.record import columns_of, query_hash
 from metaaudit.services import META_LEDGER
 from signing.models import Ledger
@@ -22,9 +25,12 @@ from signing.queries import ledger_named
 from signing.verdicts import Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from metaaudit.models import MetaLog
+    from signing.anchors import Anchor
+    from signing.tree_check import ExpectedRoot
+    from signing.verification import Trust
 
 # What Python can hold; an owner can write infinity.
 _YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
@@ -72,6 +78,13 @@ class MetaLedgerCheck(LedgerCheck):
 
     table = "meta_logs"
 
+    def __init__(self, ledger: Ledger, trust: Trust, anchors: Sequence[Anchor], last: ExpectedRoot | None) -> None:
+        """As every check of a ledger."""
+        super().__init__(ledger, trust, anchors, last)
+        self._archived_end, findings = archived(ledger, self._entries)
+        self._seen_end = archives.end_of(ledger)
+        self.report.add(findings)
+
     def run(self, *, processes: int = 1) -> Iterator[int]:
         """Verify as ledgers of entries are; rows that claim no ledger of this kind are reported once, with `meta`."""
         if self._ledger.name == META_LEDGER:
@@ -80,7 +93,14 @@ class MetaLedgerCheck(LedgerCheck):
 
     def rows(self, first: int, end: int) -> Iterator[Any]:
         """Give the rows of leaves `first` to `end`, exclusive, in their order."""
-        return rows_of(self._ledger, first, end)
+        yield from rows_of(self._ledger, first, end)
+        # What was archived since the check began has its tombstone before its rows go.
+        if (seen_end := archives.end_of(self._ledger)) != self._seen_end:
+            self._seen_end, (self._archived_end, _) = seen_end, archived(self._ledger, self._entries)
+
+    def is_archived(self, leaf_index: int) -> bool:
+        """Tell whether a tombstone stands for a leaf (step 4)."""
+        return leaf_index < self._archived_end
 
     def check_row(self, row: Any) -> None:
         """Report what is wrong with a meta log whose record is its leaf (step 3)."""

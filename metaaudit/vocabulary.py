@@ -36,6 +36,7 @@ ACTIONS: dict[str, str] = {
     "export": "an export was asked for",
     "download": "a file was fetched",
     "replay": "an earlier access was run again",
+    "archive": "accesses were archived: an export has them, and a tombstone stands in place of their rows",
     "meta_list": "a list of meta logs",
     "meta_retrieve": "one meta log",
     "ingest": "events were recorded by a command",

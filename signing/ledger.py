@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 
 from signing import anchors, checkpoint, queries, statements
 from signing.errors import AnchorConflictError, LedgerRefusedError, NoActiveKeyError
@@ -55,13 +55,15 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
     return execute_append(APPEND, [ledger.pk, b"".join(leaf_hashes), list(key_ids)])
 
 
-def execute_append(statement: LiteralString, parameters: Sequence[Any]) -> Appended | None:
+def execute_append(
+    statement: LiteralString, parameters: Sequence[Any], *, using: str = DEFAULT_DB_ALIAS
+) -> Appended | None:
     """Execute a statement that calls ledger_append, stores the row and gives its columns; otherwise as `append`.
 
     Outside a transaction it is one by itself, and a head that was locked for nothing is free again.
     """
     try:
-        rows = statements.execute(statement, parameters)
+        rows = statements.execute(statement, parameters, using=using)
     except DatabaseError as error:
         _raise_refusal(error)
         raise

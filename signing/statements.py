@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
 
-def execute(statement: LiteralString, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+def execute(
+    statement: LiteralString, parameters: Sequence[Any], *, using: str = DEFAULT_DB_ALIAS
+) -> list[tuple[Any, ...]]:
     """Return the rows of a statement, none if it gives none. Raises Django's database errors."""
-    database: Any = connections[DEFAULT_DB_ALIAS]  # once: `connection` would look for it at every word
+    database: Any = connections[using]  # once: `connection` would look for it at every word
     database.close_if_health_check_failed()
     database.ensure_connection()
     with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:

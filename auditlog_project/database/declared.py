@@ -60,6 +60,8 @@ TABLE_GRANTS: dict[str, TableGrant] = {
     "ledger_grants": _evidence("INSERT", "DELETE"),
     # metaaudit
     "meta_logs": _evidence("INSERT"),
+    # Written by the owner alone, who may then remove the rows that it names.
+    "meta_archives": _READ,
     # exports: the guard AL001 keeps the facts.
     "exports": _evidence(
         "INSERT",

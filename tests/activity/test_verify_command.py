@@ -93,7 +93,8 @@ def test_json_is_one_object_and_nothing_else(database: Database) -> None:
     assert [report["ledger"] for report in said["ledgers"]] == ["keys", "activity", "meta", "meta-summaries"]
     activity = said["ledgers"][1]
     assert set(activity) == {
-        *("ledger", "outcome", "since", "size", "root", "signed", "unsigned", "first_bad_leaf", "count", "findings")
+        *("ledger", "outcome", "since", "size", "root", "signed", "unsigned", "archived"),
+        *("first_bad_leaf", "count", "findings"),
     }
     assert (activity["first_bad_leaf"], activity["count"]) == (leaf, {"tampered": 1})
     assert set(activity["findings"][0]) == {"ledger", "leaf_index", "verdict", "reason"}

@@ -28,6 +28,7 @@ EVIDENCE = [
     "lock_overrides",
     "lock_policies",
     "verification_runs",
+    "meta_archives",
 ]
 DENIED, AL001, AL003, AL004, AL005, TWICE = "42501", "AL001", "AL003", "AL004", "AL005", "23505"
 LEDGER = "(SELECT id FROM ledgers WHERE name = 'activity')"
@@ -74,6 +75,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
         "ledgers": "origin", "ledger_heads": "size", "ledger_nodes": "hash", "ledger_tiles": "hashes",
         "ledger_checkpoints": "note", "signing_keys": "public_key", "signing_key_windows": "first_leaf",
         "key_events": "record", "activity_logs": "recorded_at", "activity_revisions": "record", "verification_runs": "outcome",
+        "meta_archives": "end_leaf",
     }.items()},
     **{f"delete {table}": (f"DELETE FROM {table}", DENIED) for table in EVIDENCE},
     **{f"truncate {table}": (f"TRUNCATE {table}", DENIED) for table in EVIDENCE},
@@ -83,6 +85,8 @@ ATTACKS: dict[str, tuple[str, str]] = {
         "MERGE INTO activity_logs a USING (SELECT 1) s ON true WHEN MATCHED THEN UPDATE SET actor = 'mallory'", AL001),
     "merge delete": ("MERGE INTO activity_logs a USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE", DENIED),
     "upsert": (_entry() + " ON CONFLICT (ledger_id, leaf_index) DO UPDATE SET actor = 'mallory'", AL001),
+    "insert an archive of accesses": ("INSERT INTO meta_archives DEFAULT VALUES", DENIED),
+    "delete accesses": ("DELETE FROM meta_logs", DENIED),
     "insert into the archive": ("INSERT INTO activity_revisions DEFAULT VALUES", DENIED),
     **{f"amend {what}": (amendment(20, next_leaf=306, **how), AL001) for what, how in {
         "without saying why": {"record": "replace({record}, '\"reason\":\"r\"', '\"reason\":\" \"')"},

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -13,8 +15,11 @@ from activity.models import ActivityLog
 from activity.services import record_many
 from exports.services import order as order_export
 from locking import overriding, policies, services
+from metaaudit.archiving import Prefix, archive
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
+from metaaudit.terminal import command_access
+from signing.queries import ledger_named
 from tests.attacks.intruder import amendment, real_events
 from tests.clusters import Clusters, Database, server_names
 from tests.exports.ordering import person
@@ -89,7 +94,19 @@ ATTACKS = {
     ("export_certificates", "certificate_steps"): ("AL005", "UPDATE export_certificates SET person = 'eve'"),
     ("exports", "facts_stay"): ("AL001", "UPDATE exports SET purpose = 'another'"),
     ("export_parts", "made_once"): ("AL001", "DELETE FROM export_parts"),
-    ("meta_logs", "append_only"): ("AL001", "DELETE FROM meta_logs"),
+    ("meta_logs", "kept"): ("AL001", "DELETE FROM meta_logs"),
+    ("meta_archives", "append_only"): ("AL001", "UPDATE meta_archives SET end_leaf = end_leaf + 1"),
+    ("meta_archives", "by_tombstone"): (
+        "AL001",
+        "INSERT INTO meta_archives SELECT gen_random_uuid(), leaf_index, record, signature, end_leaf, end_leaf + 1, key_id, "
+        "ledger_id FROM meta_archives",
+    ),
+    ("meta_archives", "in_ledger"): (
+        "AL003",
+        "INSERT INTO meta_archives SELECT '00000000-0000-7000-8000-000000000000', leaf_index, convert_to(replace(replace("
+        "replace(convert_from(record, 'UTF8'), '\"end_leaf\":1', '\"end_leaf\":2'), '\"first_leaf\":0', '\"first_leaf\":1'), "
+        "id::text, '00000000-0000-7000-8000-000000000000'), 'UTF8'), signature, 1, 2, key_id, ledger_id FROM meta_archives",
+    ),
     ("meta_logs", "in_ledger"): (
         "AL003",
         "CREATE TEMP TABLE forged_access AS SELECT * FROM meta_logs LIMIT 1; "
@@ -116,6 +133,7 @@ TRUNCATED = {
     "exports": "facts_stay_truncate",
     "export_parts": "made_once_truncate",
     "meta_logs": "append_only_truncate",
+    "meta_archives": "append_only_truncate",
 }
 ATTACKS |= {(table, guard): ("AL001", f"TRUNCATE {table}") for table, guard in TRUNCATED.items()}
 _FOREIGN_KEYS = (
@@ -142,6 +160,12 @@ def lock_some() -> None:
     )
 
 
+def archive_one() -> None:
+    """Put a tombstone in the place of the first access; its row stays."""
+    prefix = Prefix(ledger_named("meta"), 0, 1, b"", datetime.now(UTC), "none", "")
+    archive(prefix, access=partial(command_access, "archive_accesses"), by="olga", reason="r")
+
+
 @pytest.fixture(scope="module", params=server_names())
 def database(request: pytest.FixtureRequest, clusters: Clusters, django_db_blocker: Any) -> Iterator[Database]:
     """Give a ledger with a tile; every attack is rolled back, so one does for all."""
@@ -149,7 +173,9 @@ def database(request: pytest.FixtureRequest, clusters: Clusters, django_db_block
         record_many(real_events(300))
         lock_some()
         order_export(by=person("olivia"), ledger="activity", filters={}, formats=["csv"], purpose="r")
-        record_access(access=Access(Who("user:1", "ada"), "list", "GET", "/api/v1/logs", "api/v1/logs"))
+        for _ in range(2):
+            record_access(access=Access(Who("user:1", "ada"), "list", "GET", "/api/v1/logs", "api/v1/logs"))
+        archive_one()
         clone.app().execute(
             f"INSERT INTO verification_runs (ledger_id, started_at, since, size, root, outcome, findings) "
             f"VALUES ({ACTIVITY}, now(), 0, 0, '', 'valid', '[]')"

@@ -115,6 +115,7 @@ def test_error_pages_show_no_secret_and_no_address() -> None:
         ({"AUDITLOG_NOTICE_WEBHOOKS": ["https://example.org"], "AUDITLOG_WEBHOOK_SECRET": "short"}, "auditlog.E007"),
         ({"AUDITLOG_TSA_CERTIFICATES": "/nonexistent"}, "auditlog.E008"),
         ({"AUDITLOG_TSA_CERTIFICATES": __file__}, "auditlog.E008"),
+        ({"AUDITLOG_META_RETENTION_DAYS": 364}, "auditlog.E009"),
     ],
 )
 def test_a_wrong_setting_is_found_by_a_check_with_a_hint(wrong: dict[str, object], check_id: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.test import Client, override_settings
+from django.test import Client
 
 from activity.errors import BadQueryError
 from activity.models import ActivityLog
@@ -31,48 +30,11 @@ from exports.verifier.report import Report
 from metaaudit import queries
 from metaaudit.models import MetaLog
 from metaaudit.record import query_hash
-from signing import certificates, export_keys
+from signing import certificates
 from signing.errors import LedgerNotFoundError
 from signing.queries import export_signer
 from tests.clusters import Database
-from tests.metaaudit.conftest import EVENT, LOGS, signed_in
-
-ORDERS = "/api/v1/exports"
-
-
-@pytest.fixture
-def place(site: Database, tmp_path: Path) -> Iterator[Path]:
-    """Give a directory; the files of exports lie in it."""
-    storage = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": str(tmp_path / "exports")},
-    }
-    with override_settings(STORAGES={**settings.STORAGES, "exports": storage}):
-        yield tmp_path
-
-
-@pytest.fixture
-def rex(place: Path) -> Client:
-    """Give the auditor of auditors, who has an export key."""
-    return keyed("rex", AUDITOR_OF_AUDITORS)
-
-
-def keyed(name: str, *roles: str, **kinds: Any) -> Client:
-    client = signed_in(name, *roles, **kinds)
-    export_keys.certify(person=name, by="test", reason="test")
-    return client
-
-
-def ordered(client: Client, *formats: str, ledger: str = "meta", **filters: str) -> Export:
-    said = {"ledger": ledger, "filters": filters, "formats": formats or ["csv", "ndjson", "json"], "purpose": "review"}
-    answer = client.post(ORDERS, said, content_type="application/json")
-    assert answer.status_code == 201, answer.content
-    assert answer.json()["state"] == "ready", answer.content
-    return Export.objects.get(pk=answer.json()["id"])
-
-
-def container(client: Client, export: Export) -> bytes:
-    return b"".join(client.get(f"{ORDERS}/{export.pk}/download"))
+from tests.metaaudit.conftest import EVENT, LOGS, ORDERS, container, keyed, ordered, signed_in
 
 
 def files(raw: bytes) -> dict[str, bytes]:
