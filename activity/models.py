@@ -7,7 +7,9 @@ a time range is a range of ids.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
@@ -22,6 +24,7 @@ from signing.errors import ImmutableRowError
 from signing.models import AppendOnlyModel, Ledger, SigningKey
 
 FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)  # an end that never comes; Python has no infinity
+OVERRIDE_RUNS = "override runs"
 
 
 class LogType(models.Model):
@@ -73,24 +76,29 @@ class EntryVersion(models.Model):
         abstract = True
 
 
+# What floors above know of locks: each returns the error for the first of these entries that is locked so, or None.
+FURTHER_LOCKS: list[Callable[[models.QuerySet[ActivityLog]], EntryLockedError | None]] = []
+
+
 class EntryQuerySet(models.QuerySet["ActivityLog"]):
     """Refuses what the database would refuse, with an error that says which entry and why, before the round trip."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         """Refuse: an entry changes by an amendment alone (amending.py). Raises EntryLockedError, ImmutableRowError."""
         del kwargs
-        raise self._refusal()
+        raise self.refusal()
 
     def delete(self) -> NoReturn:
         """Refuse: an entry goes by a removal alone (amending.py), which leaves a tombstone. Raises as `update`."""
-        raise self._refusal()
+        raise self.refusal()
 
-    def _refusal(self) -> Exception:
+    def refusal(self) -> Exception:
         """Return the error that names the first locked entry among these rows, or says that no entry is changed so."""
         meant = ActivityLog.objects.using(self.db).filter(pk__in=self.values("pk"))
         locked = meant.filter(models.Q(locked=True) | models.Q(locks_at__lte=datetime.now(UTC)))
         errors = (entry.locked_error() for entry in locked.order_by("pk").iterator())
-        return next((error for error in errors if error is not None), None) or ImmutableRowError(self.model)
+        locking = chain(errors, (further(meant) for further in FURTHER_LOCKS))
+        return next((error for error in locking if error is not None), None) or ImmutableRowError(self.model)
 
 
 class ActivityLog(EntryVersion):
@@ -167,8 +175,7 @@ class ActivityLog(EntryVersion):
 
     def _refusal(self) -> Exception:
         """Return the error that fits the row as the database has it now; the one in memory may be stale."""
-        present = type(self).objects.filter(pk=self.pk).first()
-        return (present and present.locked_error()) or ImmutableRowError(type(self))
+        return ActivityLog.objects.filter(pk=self.pk).refusal()
 
     @property
     def lock_words(self) -> str:
@@ -176,7 +183,7 @@ class ActivityLog(EntryVersion):
         now = datetime.now(UTC)
         is_fixed = self.compliance_until is not None and self.compliance_until > now
         if self.locked and not is_fixed and self.override_until is not None and self.override_until > now:
-            return "override runs"
+            return OVERRIDE_RUNS
         return "locked" if self.locked_error() else ""
 
     def locked_error(self) -> EntryLockedError | None:

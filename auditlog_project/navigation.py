@@ -24,12 +24,22 @@ SIGNED_IN = "signed in"
 
 
 class Link(NamedTuple):
-    """A page, and the permission without which its link is not shown; "" is for everybody, SIGNED_IN for people.
+    """A page, and the permission without which its link is not shown; "" is for everybody, SIGNED_IN for people."""
 
-    `chosen` is the title of an action for entries that were chosen one by one (?entry=ID), "" if it takes none.
+    title: str
+    url_name: str
+    permission: str
+
+
+class Action(NamedTuple):
+    """What can be done with the entries that a list shows; the list adds its filters to the address.
+
+    `one` is its title on the page of one entry, `chosen` for entries that were chosen one by one (?entry=ID), "" if it
+    takes none.
     """
 
     title: str
+    one: str
     url_name: str
     permission: str
     chosen: str = ""
@@ -43,10 +53,9 @@ LINKS = (
     Link("Verify", "verify", ""),
     Link("Accesses", "meta-logs", SIGNED_IN),
 )
-# What can be done with the entries that a list shows; the list adds its filters to the address.
 ACTIONS = (
-    Link("Export these", "order-export", ORDER_PERMISSION, "Export the chosen ones"),
-    Link("Lock these", "lock-entries", LOCK, "Lock the chosen ones"),
+    Action("Export these", "Export this entry", "order-export", ORDER_PERMISSION, "Export the chosen ones"),
+    Action("Lock these", "Lock this entry", "lock-entries", LOCK, "Lock the chosen ones"),
 )
 
 
@@ -64,9 +73,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if user.is_staff:
         shown.append({"title": "Administration", "url": reverse("admin:index"), "here": False})
     actions = [
-        {"title": link.title, "url": reverse(link.url_name), "chosen": link.chosen}
-        for link in ACTIONS
-        if user.has_perm(link.permission)
+        {"title": action.title, "one": action.one, "url": reverse(action.url_name), "chosen": action.chosen}
+        for action in ACTIONS
+        if user.has_perm(action.permission)
     ]
     return {"navigation": shown, "list_actions": actions, "can_choose": any(action["chosen"] for action in actions)}
 

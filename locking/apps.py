@@ -10,8 +10,11 @@ class LockingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have `verify` look at locks, too."""
-        from activity.verification import FURTHER_CHECKS  # noqa: PLC0415 -- it needs the loaded models
+        """Have `verify` look at locks, and the model of entries know what only a policy tells."""
+        from activity.models import FURTHER_LOCKS  # noqa: PLC0415 -- it needs the loaded models
+        from activity.verification import FURTHER_CHECKS  # noqa: PLC0415 -- the same
+        from locking.queries import locked_by_policy  # noqa: PLC0415 -- the same
         from locking.verification import verify_locks  # noqa: PLC0415 -- the same
 
+        FURTHER_LOCKS.append(locked_by_policy)
         FURTHER_CHECKS.append(lambda ledger, whole: verify_locks(ledger, whole=whole))

@@ -62,6 +62,10 @@ class LogLock(GuardedModel):
     in_force_at = models.DateTimeField(null=True)
     release_requested_by = models.CharField(max_length=150, null=True)  # noqa: DJ001 none is nobody
     release_reason = models.TextField(null=True)  # noqa: DJ001 the same
+    declined_by = models.CharField(max_length=150, null=True)  # noqa: DJ001 the same: the last request that was
+    declined_at = models.DateTimeField(null=True)
+    decline_reason = models.TextField(null=True)  # noqa: DJ001 the same
+    declined_record = models.UUIDField(null=True)  # the system entry that says so
     released_by = models.CharField(max_length=150, null=True)  # noqa: DJ001 the same
     released_at = models.DateTimeField(null=True)
     released_record = models.UUIDField(null=True)  # the system entry that says so

@@ -72,6 +72,26 @@ def released(made: LogLock) -> None:
     )
 
 
+def release_declined(made: LogLock, *, asked_by: str) -> None:
+    """Tell whoever asked for it, and everybody who might have released it and was skipped."""
+    _tell(
+        _others(RELEASE, [made.ledger.name], asked_by=asked_by, done_by=made.declined_by),
+        f"{made}: {made.declined_by} declined the release that {asked_by} had asked for",
+        f"Kind: {made.kind}, entries: {made.count:,}. It holds as before. Reason: {made.decline_reason}",
+        page=reverse("lock", args=[made.pk]),
+    )
+
+
+def release_withdrawn(made: LogLock, *, asked_by: str) -> None:
+    """Tell everybody who was asked to release it."""
+    _tell(
+        _able(RELEASE, [made.ledger.name], asked_by),
+        f"{made}: {asked_by} withdrew the request for its release",
+        f"Kind: {made.kind}, entries: {made.count:,}. Nothing is to be done.",
+        page=reverse("lock", args=[made.pk]),
+    )
+
+
 def review_open(made: LockOverride) -> None:
     """Tell everybody who may review it, but not the one who asked for it."""
     changes = counted(made.used_count, "change was", "changes were")

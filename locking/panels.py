@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from activity.models import ActivityLog
 from activity.views.panels import Panel
 from locking import queries, rights, timeline
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
-
-    from activity.models import ActivityLog
 
 
 def locks_of_entry(request: HttpRequest, entry: ActivityLog) -> Panel | None:
@@ -22,6 +21,7 @@ def locks_of_entry(request: HttpRequest, entry: ActivityLog) -> Panel | None:
     content = {
         "entry": entry,
         "holding": list(queries.locks_of(entry)),
+        "pending": queries.locked_by_policy(ActivityLog.objects.filter(pk=entry.pk)),
         "moments": timeline.of_entry(entry),
         "may_lock": request.user.has_perm(rights.LOCK),
         "may_ask": entry.locked and not compliance and request.user.has_perm(rights.ASK_OVERRIDE),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db.models import BooleanField, Q
+from django.db import connection
+from django.db.models import BooleanField, Q, UUIDField
 from django.db.models.expressions import RawSQL
 
-from activity.models import ActivityLog
+from activity.errors import EntryLockedError
+from activity.models import ActivityLog, ActivityRevision
 from activity.record import timestamp
 from activity.services import SYSTEM_SOURCE
-from locking.models import LIFTED, LockOverride, LockPolicy, LogLock
+from locking.models import EXTENDED, LIFTED, LockOverride, LockPolicy, LogLock
 from signing.models import LedgerHead
 from signing.queries import ledger_named
 
@@ -22,9 +24,16 @@ if TYPE_CHECKING:
 
     from signing.models import Ledger
 
+_OVERDUE_OF = """
+    FROM public.lock_policies p JOIN public.activity_logs a ON a.ledger_id = p.ledger_id AND a.leaf_index >= p.next_leaf
+    WHERE p.enabled AND public.lock_deadline(p.rule, a.recorded_at) <= clock_timestamp()
+      AND public.lock_matches(p.scope, a)"""
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_LOCK_ID = 2**63 - 1
-LOCK_STEPS = ("started", "in-force", "extended", "release-requested", "released", "expired")
+LOCK_STEPS = (
+    *("started", "in-force", "extended", "release-requested", "release-withdrawn", "release-declined", "released"),
+    "expired",
+)
 OVERRIDE_STEPS = ("requested", "approved", "denied", "closed", "expired", "reviewed")
 _STEPS = [
     *(f"auditlog.lock.{step}" for step in LOCK_STEPS),
@@ -124,6 +133,19 @@ def _rows_of(ledgers: Iterable[str]) -> list[Ledger]:
     return [ledger_named(name) for name in ledgers]
 
 
+def locked_by_policy(entries: QuerySet[ActivityLog]) -> EntryLockedError | None:
+    """Return the guard's refusal for the first of these entries that a policy of time locks and has not come to yet."""
+    overdue = RawSQL(f"SELECT a.id {_OVERDUE_OF}", [], output_field=UUIDField())  # noqa: S611 ours
+    entry = entries.filter(pk__in=overdue).order_by("pk").first()
+    if entry is None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT p.name {_OVERDUE_OF} AND a.id = %s ORDER BY p.id LIMIT 1", [entry.pk])
+        row = cursor.fetchone()
+    reason = f"the retention policy {row[0]} locks it, and has not come to it yet"
+    return EntryLockedError(str(entry.pk), [], reason)
+
+
 def policy_name(made: LogLock) -> str:
     """Return the name of the policy that made a lock, "" if a person did."""
     if made.policy_id is None:
@@ -132,13 +154,17 @@ def policy_name(made: LogLock) -> str:
 
 
 def progress(made: LogLock) -> int | None:
-    """Return to how many percent of its ledger a lock was applied, or lifted after its end; None if neither goes on."""
-    if made.state == LogLock.State.IN_FORCE or made.lifted_to == LIFTED:
+    """Return how many percent of its ledger a lock, its later end, or its lifting has come to; None if none goes on."""
+    reached = made.lifted_to
+    if made.state == LogLock.State.APPLYING:
+        reached = made.next_leaf
+    elif made.state == LogLock.State.IN_FORCE:
+        reached = made.extended_to
+    if reached in {LIFTED, EXTENDED}:
         return None
-    is_applied = made.state == LogLock.State.APPLYING
     size = LedgerHead.objects.values_list("size", flat=True).get(ledger=made.ledger_id)
-    end = min(size, made.scope.get("leaf_to", size)) if is_applied else size
-    return min(100 * (made.next_leaf if is_applied else made.lifted_to) // max(end, 1), 99)
+    end = min(size, made.scope.get("leaf_to", size)) if made.state == LogLock.State.APPLYING else size
+    return min(100 * reached // max(end, 1), 99)
 
 
 def ended_locks_over(entry: ActivityLog) -> QuerySet[LogLock]:
@@ -171,6 +197,17 @@ def overrides_in(ledgers: Iterable[str]) -> QuerySet[LockOverride]:
         output_field=BooleanField(),
     )
     return LockOverride.objects.filter(within).order_by("-pk")
+
+
+def entries_of(made: LockOverride) -> QuerySet[ActivityLog]:
+    """Return the entries that an override names, the first one first."""
+    return ActivityLog.objects.filter(pk__in=made.entries).select_related("ledger", "key").order_by("id")
+
+
+def versions_of(made: LockOverride) -> QuerySet[ActivityRevision]:
+    """Return the superseded versions of the entries that an override names, in their order, without large data."""
+    found = ActivityRevision.objects.filter(entry_id__in=made.entries)
+    return found.defer("detached_data").order_by("superseded_at", "revision")
 
 
 def ledgers_of(made: LockOverride) -> list[str]:

@@ -1,10 +1,11 @@
 """Locks and their releases: the only caller of the functions that write them. One function, one use case.
 
-What strengthens happens in one transaction with its system entry. What weakens (a release) is recorded and committed
-first, and then done by the approver's role, whose function demands the record: a crash in between leaves a record that
-protects nobody less, and the step is repeated.
+What strengthens happens in one transaction with its system entry. What a second person does (he releases, or declines)
+is recorded and committed first, and then done by the approver's role, whose function demands the record: a crash in
+between leaves a record that protects nobody less, and the step is repeated.
 
-    auditlog.lock.started, .in-force, .extended, .release-requested, .released, .expired
+    auditlog.lock.started, .in-force, .extended, .expired
+    auditlog.lock.release-requested, .release-withdrawn, .release-declined, .released
 
 Their `target` is `lock 7`, their `data` all there is to say of it. For overrides see overriding.py.
 """
@@ -121,6 +122,8 @@ def extend(*, lock_id: int, until: datetime | None, by: User, reason: str) -> Lo
     made = _of(by, lock_id)
     if made.until is None and until is None:
         raise LockRefusedError("it lasts for good already, or until it is released")
+    if made.state != LogLock.State.IN_FORCE or (made.until is not None and made.until <= datetime.now(UTC)):
+        raise LockRefusedError("only a lock that is in force is extended, and its time is not over")
     with steps.named_refusals(), transaction.atomic():
         steps.value_of("lock_extend(%s, %s)", [lock_id, until])
         made = _lock(lock_id)
@@ -157,6 +160,39 @@ def request_release(*, lock_id: int, by: User, reason: str) -> LogLock:
         made = _lock(lock_id)
         _record("lock.release-requested", made, by=by.get_username(), reason=reason)
     notices.release_requested(made)
+    return made
+
+
+def withdraw_release(*, lock_id: int, by: User) -> LogLock:
+    """Take back a request for a release; only whoever asked does so. Raises as `extend`."""
+    steps.require_right(by=by, permission=rights.ASK_RELEASE)
+    made = _of(by, lock_id)
+    if made.release_requested_by != by.get_username():
+        raise LockRefusedError("whoever asked for a release withdraws the request, and nobody else")
+    with steps.named_refusals(), transaction.atomic():
+        steps.value_of("lock_withdraw_release(%s, %s)", [lock_id, by.get_username()])
+        made = _lock(lock_id)
+        _record("lock.release-withdrawn", made, by=by.get_username(), reason="")
+    notices.release_withdrawn(made, asked_by=by.get_username())
+    return made
+
+
+def decline_release(*, lock_id: int, by: User, reason: str) -> LogLock:
+    """Refuse a release that another person asked for; the lock holds as before. Raises as `extend`."""
+    steps.require_right(by=by, permission=rights.RELEASE)
+    steps.require_reason(reason=reason)
+    made = _of(by, lock_id)
+    asked_by = made.release_requested_by
+    if asked_by is None or made.state != LogLock.State.IN_FORCE:
+        raise LockRefusedError("nobody asks for the release of this lock, or it is not in force")
+    if asked_by == by.get_username():
+        raise LockRefusedError("whoever asked for a release withdraws the request; another person declines it")
+    recorded = _record_first("lock.release-declined", made, by=by.get_username(), reason=reason)
+    steps.as_approver(
+        call="lock_decline_release(%s, %s, %s, %s::uuid)", parameters=[lock_id, by.get_username(), reason, recorded]
+    )
+    made = _lock(lock_id)
+    notices.release_declined(made, asked_by=asked_by)
     return made
 
 

@@ -14,7 +14,8 @@ from django.urls import reverse
 
 from activity import retrieval
 from activity.models import ActivityRevision
-from activity.record import parse_timestamp
+from activity.queries import TOMBSTONE
+from activity.record import amendment_of, parse_timestamp
 from activity.search import data_of
 from activity.visible import visible
 from locking import queries
@@ -32,6 +33,8 @@ _STEPS = {
     "lock.in-force": "In force",
     "lock.extended": "Extended",
     "lock.release-requested": "Release asked for",
+    "lock.release-withdrawn": "Request withdrawn",
+    "lock.release-declined": "Release declined",
     "lock.released": "Released",
     "lock.expired": "Its time was over",
     "override.requested": "Asked for",
@@ -57,8 +60,38 @@ class Moment:
 
 
 def of_subject(subject: LogLock | LockOverride) -> list[Moment]:
-    """Return the recorded steps of a lock or an override, the first one first."""
-    return [_step(checked) for checked in retrieval.check_entries(list(queries.steps_of(str(subject))))]
+    """Return the recorded steps of a lock or an override, the first one first; the uses of an override are changes."""
+    moments = [_step(checked) for checked in retrieval.check_entries(list(queries.steps_of(str(subject))))]
+    if isinstance(subject, LockOverride):
+        moments += _uses(subject)
+    return sorted(moments, key=lambda moment: moment.at)
+
+
+def _uses(made: LockOverride) -> list[Moment]:
+    """Return what was changed under an override, in the words of the records that changed it."""
+    present = {one.entry.pk: one for one in retrieval.check_entries(list(queries.entries_of(made)))}
+    archived = {(one.entry_id, one.revision): one for one in queries.versions_of(made)}
+    moments = []
+    for version in archived.values():
+        if version.override_id != made.pk or version.entry_id not in present:
+            continue
+        now = present[version.entry_id]
+        is_newest = now.entry.revision == version.revision + 1
+        then = now.entry if is_newest else archived.get((version.entry_id, version.revision + 1))
+        if then is None:
+            continue  # a version is missing, which `verify` says
+        said = None if retrieval.is_blocked(now) else amendment_of(bytes(then.record))
+        moments.append(
+            Moment(
+                version.superseded_at,
+                f"Used: an entry {'removed' if then.type == TOMBSTONE else 'amended'}",
+                visible(said.by) if said else "",
+                visible(said.reason, keep="\n") if said else "",
+                reverse("log-entry", args=[version.entry_id]),
+                now.verdict if is_newest else None,
+            )
+        )
+    return moments
 
 
 def _step(checked: Checked) -> Moment:

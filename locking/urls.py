@@ -10,6 +10,8 @@ urlpatterns = [
     path("locks/<int:lock_id>", api.OneLock.as_view()),
     path("locks/<int:lock_id>/extend", api.ExtendLock.as_view()),
     path("locks/<int:lock_id>/release", api.ReleaseLock.as_view()),
+    path("locks/<int:lock_id>/withdraw-release", api.WithdrawRelease.as_view()),
+    path("locks/<int:lock_id>/decline-release", api.DeclineRelease.as_view()),
 ]
 
 pages = [
@@ -21,6 +23,8 @@ pages = [
     path("locks/<int:lock_id>/progress/", locks.Progress.as_view(), name="lock-progress"),
     path("locks/<int:lock_id>/extend/", locks.Extend.as_view(), name="extend-lock"),
     path("locks/<int:lock_id>/ask-release/", locks.AskRelease.as_view(), name="ask-release"),
+    path("locks/<int:lock_id>/withdraw-release/", locks.WithdrawRelease.as_view(), name="withdraw-release"),
+    path("locks/<int:lock_id>/decline-release/", locks.DeclineRelease.as_view(), name="decline-release"),
     path("locks/<int:lock_id>/release/", locks.Release.as_view(), name="release-lock"),
     path("overrides/", overrides.Overrides.as_view(), name="overrides"),
     path("overrides/new/", overrides.Ask.as_view(), name="ask-override"),

@@ -110,6 +110,12 @@ def rule_words(rule: Mapping[str, Any]) -> str:
             return f"each time the ledger has grown by {counted(rule['entries'], 'entry', 'entries')}"
 
 
+def sentence(error: Exception) -> str:
+    """Return what an error says as a sentence."""
+    said = str(error)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
 def counted(number: int, one: str, many: str) -> str:
     """Return a number with its noun: "1 entry", "1,000 entries"."""
     return f"{number:,} {one if number == 1 else many}"

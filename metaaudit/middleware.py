@@ -29,6 +29,7 @@ from metaaudit.redaction import path_without
 from metaaudit.request_facts import (
     address_of,
     body_of,
+    is_under_override,
     query_of,
     who_of,
     who_will_be_found,
@@ -92,6 +93,7 @@ class _Watched:
         self._visitor: Any = None  # whom the session names; a view that asks for nobody forgets him
         self._body: list[tuple[str, str]] = []
         self._intent: UUID | None = None
+        self._uses_override = False
         long_query = len(request.META.get("QUERY_STRING", "")) > MAX_QUERY
         self.is_too_long = long_query or len(request.path) > MAX_PATH
 
@@ -107,6 +109,9 @@ class _Watched:
         if self._method in rules.SAFE or is_counted or self._route in rules.UNWATCHED:
             return
         self._body = body_of(self._request)
+        self._uses_override = rules.rule_of(self._route, self._method).action in rules.CHANGES and is_under_override(
+            self._request
+        )
         if rules.rule_of(self._route, self._method).changes and self._route not in rules.SIGN_IN:
             self._who = who_will_be_found(self._request)
             if self._who is not ANONYMOUS:
@@ -155,6 +160,8 @@ class _Watched:
         match = self._request.resolver_match
         action = rules.rule_of(self._route, self._method, frozenset(name for name, _ in query)).action
         body = self._body
+        if self._uses_override:
+            action = "override_use"
         if action == "login" and who is ANONYMOUS:
             action, body = "login_failed", without_unknown_name(body)
         return Access(

@@ -15,7 +15,7 @@ from django.http.multipartparser import MultiPartParserError
 from activity import access
 from activity.addresses import client_address
 from activity.api.authentication import KEYWORD
-from activity.models import ApiKey
+from activity.models import OVERRIDE_RUNS, ActivityLog, ApiKey
 from metaaudit import redaction
 from metaaudit.record import ANONYMOUS, Who
 from metaaudit.vocabulary import REDACTED, Auth
@@ -79,6 +79,13 @@ def body_of(request: HttpRequest) -> list[tuple[str, str]]:
     except (SuspiciousOperation, RequestDataTooBig, MultiPartParserError, UnreadablePostError, ValueError):
         return []  # the view will refuse it
     return []
+
+
+def is_under_override(request: HttpRequest) -> bool:
+    """Tell whether the entry that a request is about is open under an override that runs."""
+    match = request.resolver_match
+    entry = None if match is None else ActivityLog.objects.filter(pk=match.kwargs["entry_id"]).first()
+    return entry is not None and entry.lock_words == OVERRIDE_RUNS
 
 
 def without_unknown_name(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

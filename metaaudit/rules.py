@@ -73,6 +73,7 @@ _METHODS: dict[tuple[str, str], str] = {
     ("PATCH", "api/v1/logs/<uuid:entry_id>"): "amend",
     ("DELETE", "api/v1/logs/<uuid:entry_id>"): "remove",
 }
+CHANGES = frozenset(_METHODS.values())  # of an entry: under an override each of them is `override_use`
 # What does not change anything although its method could.
 _READS = frozenset(
     {

@@ -47,7 +47,7 @@ ACTIONS: dict[str, str] = {
     "remove": "an entry was removed",
     "override_request": "permission to change locked entries was asked for",
     "override_decide": "it was given or refused",
-    "override_use": "it was used",
+    "override_use": "it was used: an entry was amended (PATCH) or removed (DELETE) under it",
     "override_close": "it was ended before its time",
     "override_review": "what was done under it was signed off",
     "key_list": "keys were looked at",

@@ -116,6 +116,8 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "lock_extend(bigint,timestamptz)": ("app",),
     "lock_refresh(bigint,integer)": ("app",),
     "lock_request_release(bigint,text,text)": ("app",),
+    "lock_withdraw_release(bigint,text)": ("app",),
+    "lock_decline_release(bigint,text,text,uuid)": ("approver",),
     "lock_release(bigint,text,uuid)": ("approver",),
     "lock_expire(bigint)": ("app",),
     "lock_lift(bigint,integer)": ("app",),

@@ -68,11 +68,12 @@ class LockAdmin(LockingAdmin):
 
     @admin.display(description="state")
     def state_shown(self, lock: LogLock) -> SafeString:
-        """Return the state, with how far it is while it is applied or lifted."""
+        """Return the state, with how far it is while it is applied, extended or lifted."""
         percent = queries.progress(lock)
         shown = badge(lock.get_state_display())
+        extended = " being extended," if lock.is_being_extended else ""
         asked = " release asked for" if lock.state == State.IN_FORCE and lock.release_requested_by else ""
-        return format_html("{}{}{}", shown, "" if percent is None else f" {percent} %", asked)
+        return format_html("{}{}{}{}", shown, extended, "" if percent is None else f" {percent} %", asked)
 
     def lasts(self, lock: LogLock) -> str:
         """Return when it ends."""
@@ -102,6 +103,10 @@ class LockAdmin(LockingAdmin):
             facts += [("Ledger when it came into force", f"{found.size:,} leaves"), ("Root then", root)]
         if found.release_requested_by:
             facts.append(("Release asked for by", f"{found.release_requested_by}: {found.release_reason}"))
+        if found.declined_at:
+            facts.append(
+                ("Release declined", f"{moment_words(found.declined_at)}, {found.declined_by}: {found.decline_reason}")
+            )
         if found.released_at:
             facts.append(("Ended", moment_words(found.released_at)))
         return [Section("Lock", facts), Section("Timeline, as the ledger tells it", moments(found))]

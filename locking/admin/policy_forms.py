@@ -10,6 +10,7 @@ from activity.record import OUTCOMES, SEVERITIES
 from locking import policies, scopes
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock
+from locking.wording import sentence
 from signing.admin.steps import ReasonForm
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class PolicyForm(forms.Form):
             try:
                 policies.CHECKS[name](_member(name, cleaned[field]))
             except LockRefusedError as error:
-                self.add_error(field, _sentence(error))
+                self.add_error(field, sentence(error))
 
     def _require_scope(self, cleaned: dict[str, Any]) -> None:
         for name in _FILTERS:
@@ -135,7 +136,7 @@ class PolicyForm(forms.Form):
                 try:
                     scopes.checked({name: cleaned[name]})
                 except LockRefusedError as error:
-                    self.add_error(name, _sentence(error))
+                    self.add_error(name, sentence(error))
 
     def said(self) -> dict[str, Any]:
         """Return the policy as policies.set_policy takes it, but for who, why and whether it is enabled."""
@@ -203,8 +204,3 @@ def _initial(policy: LockPolicy) -> dict[str, Any]:
         filled["sources"] = "\n".join(filled["sources"])
     filters = {name: policy.scope[name] for name in _FILTERS if name in policy.scope}
     return filters | filled | said_of(policy) | {"rule": rule["kind"]}
-
-
-def _sentence(error: Exception) -> str:
-    said = str(error)
-    return f"{said[:1].upper()}{said[1:]}."

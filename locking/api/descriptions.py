@@ -95,6 +95,13 @@ LOCK = object_of(
         "reason": STRING,
         "case": STRING,
         "until": nullable(MOMENT),
+        "progress": said(
+            nullable({"type": "integer", "minimum": 0, "maximum": 99}),
+            "Percent of the ledger up to which it was applied, extended, or lifted after its end; null: none goes on.",
+        ),
+        "being_extended": said(
+            {"type": "boolean"}, "Some of its entries still have the end that it had before; a worker goes on."
+        ),
         "locked_by": STRING,
         "policy": said(nullable(COUNT), "The policy that made it."),
         "created_at": MOMENT,
@@ -104,10 +111,15 @@ LOCK = object_of(
         "ledger_root": said(nullable(HASH), "The root of that tree."),
         "release_requested_by": nullable(STRING),
         "release_reason": nullable(STRING),
+        "declined_by": said(nullable(STRING), "Who declined the last request for its release that was declined."),
+        "decline_reason": nullable(STRING),
+        "declined_at": nullable(MOMENT),
         "released_by": nullable(STRING),
         "ended_at": said(nullable(MOMENT), "When it was released, or expired."),
     },
 )
+WITHDRAWAL = object_of("ReleaseWithdrawal", "Nothing is to be said.", {})
+REFUSAL = object_of("ReleaseRefusal", "Why it is not released.", {"reason": _REASON})
 _ORDERED = {
     "ledger": "activity",
     "scope": {"type": "auth.*", "recorded_to": "2026-11-01T00:00:00Z"},
@@ -121,6 +133,10 @@ _ID = OpenApiParameter("lock_id", _LOCK_ID, OpenApiParameter.PATH, description="
 _MADE: dict[Any, Any] = {
     201: answer(LOCK, "In force."),
     202: answer(LOCK, "Being applied. Ask for it again: it is in force once its state says so."),
+}
+_EXTENDED: dict[Any, Any] = {
+    200: answer(LOCK, "Extended."),
+    202: answer(LOCK, "Being extended. Until `being_extended` is false, some entries have the end that it had before."),
 }
 _RELEASED: dict[Any, Any] = {
     200: answer(LOCK, "Released by a second person. Its entries are free, unless another lock holds them."),
@@ -165,7 +181,7 @@ extend_lock = extend_schema(
     tags=_TAGS,
     parameters=[_ID],
     request={JSON: EXTENSION},
-    responses={200: answer(LOCK, "Extended.")},
+    responses=_EXTENDED,
 )
 release_lock = extend_schema(
     operation_id="release_lock",
@@ -174,4 +190,20 @@ release_lock = extend_schema(
     parameters=[_ID],
     request={JSON: RELEASE},
     responses=_RELEASED,
+)
+withdraw_release = extend_schema(
+    operation_id="withdraw_release",
+    summary="Withdraw your request for the release of a lock",
+    tags=_TAGS,
+    parameters=[_ID],
+    request={JSON: WITHDRAWAL},
+    responses={200: answer(LOCK, "It holds as before, and nobody asks for its release.")},
+)
+decline_release = extend_schema(
+    operation_id="decline_release",
+    summary="Decline the release of a lock that another person asked for",
+    tags=_TAGS,
+    parameters=[_ID],
+    request={JSON: REFUSAL},
+    responses={200: answer(LOCK, "It holds as before, and nobody asks for its release.")},
 )

@@ -117,7 +117,7 @@ class ExtendLock(Locking):
         said = _members(request.data, _EXTENSION)
         until = _moment(said["until"])
         lock = services.extend(lock_id=lock.pk, until=until, by=_person(request), reason=said["reason"])
-        return Response(_shown(lock))
+        return Response(_shown(lock), status=202 if lock.is_being_extended else 200)
 
 
 class ReleaseLock(Locking):
@@ -147,6 +147,39 @@ class ReleaseLock(Locking):
             lock = services.request_release(lock_id=lock.pk, by=_person(request), reason=said.get("reason", ""))
             return Response(_shown(lock), status=202)
         return Response(_shown(services.release(lock_id=lock.pk, by=_person(request))))
+
+
+class WithdrawRelease(Locking):
+    """Taking back a request for a release."""
+
+    rights = (ASK_RELEASE,)
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        "POST": (BadQueryError, BadLockError, LockRefusedError, LockNotFoundError, *NOT_NOW)
+    }
+
+    @descriptions.withdraw_release
+    def post(self, request: Request, lock_id: int) -> Response:
+        """Withdraw what one has asked for oneself; the lock holds as before."""
+        lock = self.seen(request, lock_id)
+        _members(request.data, {})
+        return Response(_shown(services.withdraw_release(lock_id=lock.pk, by=_person(request))))
+
+
+class DeclineRelease(Locking):
+    """Refusing a release that another person asked for."""
+
+    rights = (RELEASE,)
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {
+        "POST": (BadQueryError, BadLockError, LockRefusedError, LockNotFoundError, *NOT_NOW)
+    }
+
+    @descriptions.decline_release
+    def post(self, request: Request, lock_id: int) -> Response:
+        """Decline it, with a reason; the lock holds as before."""
+        lock = self.seen(request, lock_id)
+        said = _members(request.data, _RELEASE)
+        lock = services.decline_release(lock_id=lock.pk, by=_person(request), reason=said["reason"])
+        return Response(_shown(lock))
 
 
 def _person(request: Request) -> User:
@@ -185,6 +218,8 @@ def _shown(lock: LogLock) -> dict[str, Any]:
         "reason": lock.reason,
         "case": lock.case_reference,
         "until": lock.until,
+        "progress": queries.progress(lock),
+        "being_extended": lock.is_being_extended,
         "locked_by": lock.locked_by,
         "policy": lock.policy_id,
         "created_at": lock.created_at,
@@ -194,6 +229,9 @@ def _shown(lock: LogLock) -> dict[str, Any]:
         "ledger_root": lock.root and bytes(lock.root).hex(),
         "release_requested_by": lock.release_requested_by,
         "release_reason": lock.release_reason,
+        "declined_by": lock.declined_by,
+        "decline_reason": lock.decline_reason,
+        "declined_at": lock.declined_at,
         "released_by": lock.released_by,
         "ended_at": lock.released_at,
     }

@@ -50,10 +50,27 @@ def _lock_misfits(row: LogLock, said: ToldLock) -> Iterator[str]:
     in_force_at = None if said.in_force is None else said.in_force.at
     if not _fits(row.created_at, said.started.at) or not _fits(row.in_force_at, in_force_at):
         yield "did not begin, or come into force, when its table says"
-    if row.release_requested_by is not None and row.release_requested_by not in said.asked_by:
-        yield f"is to be released, and no system entry says that {row.release_requested_by} asked for it"
+    yield from _request_misfits(row, said)
     if row.released_by is not None and not _is_taken(said.releases, row.released_record, row.released_by):
         yield f"was not released by {row.released_by}, as its system entries say"
+
+
+def _request_misfits(row: LogLock, said: ToldLock) -> Iterator[str]:
+    asked_by, standing = row.release_requested_by, _standing(row, said)
+    if asked_by is None and said.asked is not None:
+        yield f"is to be released, as {said.asked.by} asked, and its table does not say so"
+    elif asked_by is not None and (
+        standing is None or (asked_by, row.release_reason) != (standing.by, standing.data.get("reason"))
+    ):
+        yield f"is to be released, and no system entry says that {asked_by} asked for it so"
+    if row.declined_by is not None and not _is_taken(said.declines, row.declined_record, row.declined_by):
+        yield f"had its release declined by {row.declined_by}, and no system entry says so"
+
+
+def _standing(row: LogLock, said: ToldLock) -> Step | None:
+    """Return the request for a release that stands; one that was declined stands until the row names that record."""
+    is_done = bool(said.declines) and str(row.declined_record) == said.declines[-1].entry
+    return said.asked or (None if is_done else said.refused)
 
 
 def override_findings(rows: Mapping[int, LockOverride], told: Told) -> Iterator[str]:

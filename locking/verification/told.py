@@ -24,6 +24,8 @@ _KINDS = (
     "lock.in-force",
     "lock.extended",
     "lock.release-requested",
+    "lock.release-withdrawn",
+    "lock.release-declined",
     "lock.released",
     "lock.expired",
     "override.requested",
@@ -56,7 +58,9 @@ class ToldLock:
     facts: dict[str, Any]
     in_force: Step | None = None
     until_before: str | None = None  # its last extension
-    asked_by: set[str] = field(default_factory=set)  # who asked for its release
+    asked: Step | None = None  # the request for its release that stands
+    refused: Step | None = None  # the one that was declined last, which stands until the approver's role has done so
+    declines: list[Step] = field(default_factory=list)
     releases: list[Step] = field(default_factory=list)
     released: int = ENDLESS  # size of its ledger when its release was recorded
     ended: str = ""
@@ -106,13 +110,10 @@ class Told:
                 lock.in_force, lock.facts = step, dict(said)
         elif what == "extended":
             lock.until_before, lock.facts["until"] = lock.facts["until"], said["until"]
-        elif what == "release-requested":
-            lock.asked_by.add(step.by)
         elif what == "expired":
             lock.ended = "expired"
-        elif lock.asked_by - {step.by}:
-            lock.released, lock.ended = said["at_size"], "released"
-            lock.releases.append(step)
+        else:
+            _take_release(lock, what, step)
 
     def _take_override(self, what: str, step: Step) -> None:
         number = step.data["override"]
@@ -125,6 +126,22 @@ class Told:
         elif override.requested.by != step.by:
             taken = {"approved": override.approvals, "denied": override.denials, "reviewed": override.reviews}
             taken[what].append(step)
+
+
+def _take_release(lock: ToldLock, what: str, step: Step) -> None:
+    """Follow a request for a release: who asked withdraws it, another person declines it or gives the release."""
+    if what == "release-requested":
+        lock.asked, lock.refused = step, None
+    elif what == "release-withdrawn":
+        lock.asked, lock.refused = (None if one and one.by == step.by else one for one in (lock.asked, lock.refused))
+    elif not any(one and one.by != step.by for one in (lock.asked, lock.refused)):
+        return
+    elif what == "release-declined":
+        lock.refused, lock.asked = lock.asked or lock.refused, None
+        lock.declines.append(step)
+    else:
+        lock.released, lock.ended = step.data["at_size"], "released"
+        lock.releases.append(step)
 
 
 def _steps() -> Iterator[Step]:

@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 
 from activity.views.logs import Reading
 from locking.errors import LockRefusedError
+from locking.wording import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,3 @@ def taken(form: forms.Form, step: Callable[[], object]) -> bool:
         form.add_error(None, sentence(error))
         return False
     return True
-
-
-def sentence(error: Exception) -> str:
-    """Return what an error says as a sentence."""
-    said = str(error)
-    return f"{said[:1].upper()}{said[1:]}."

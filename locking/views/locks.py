@@ -1,4 +1,4 @@
-"""`/locks/`: the locks, and each with what became of it; extending, asking for a release, giving one."""
+"""`/locks/`: the locks, and each with what became of it; extending, asking for a release, giving or declining one."""
 
 from __future__ import annotations
 
@@ -112,6 +112,7 @@ class OneLock(Locking):
         *,
         extending: forms.Form | None = None,
         asking: forms.Form | None = None,
+        declining: forms.Form | None = None,
         status: int = 200,
     ) -> HttpResponse:
         """Return the page of a lock; a form that was refused is shown as it was sent."""
@@ -125,6 +126,10 @@ class OneLock(Locking):
             "step": self._step(lock),
             "policy": queries.policy_name(lock),
         }
+        is_own = lock.release_requested_by == self.person.get_username()
+        shown["may_withdraw"] = shown["step"] is not None and is_own and self.request.user.has_perm(ASK_RELEASE)
+        if declining or (shown["step"] is not None and shown["step"].is_yours):
+            shown["declining"] = declining or ReasonForm(auto_id="decline_%s")
         if extending or self._may_extend(lock):
             shown["extending"] = extending or EndForm(auto_id="extend_%s")
         if asking or self._may_ask(lock):
@@ -138,7 +143,7 @@ class OneLock(Locking):
 
     def _may_extend(self, lock: LogLock) -> bool:
         can_be = lock.state == State.IN_FORCE and lock.kind != Kind.HOLD and lock.until is not None
-        return can_be and self.request.user.has_perm(LOCK)
+        return can_be and not lock.is_being_extended and self.request.user.has_perm(LOCK)
 
     def _may_ask(self, lock: LogLock) -> bool:
         can_be = lock.state == State.IN_FORCE and lock.kind != Kind.COMPLIANCE and lock.release_requested_by is None
@@ -175,7 +180,8 @@ class Extend(OneLock):
 
         if not taken(form, step):
             return self.page(lock, extending=form, status=400)
-        messages.success(request, f"{str(lock).capitalize()} was extended.")
+        is_done = not self.seen(lock_id).is_being_extended
+        messages.success(request, f"{str(lock).capitalize()} {'was' if is_done else 'is being'} extended.")
         return redirect("lock", lock.pk)
 
 
@@ -209,6 +215,39 @@ class Release(OneLock):
         """Release it. Raises LockRefusedError."""
         lock = services.release(lock_id=self.seen(lock_id).pk, by=self.person)
         messages.success(request, f"{str(lock).capitalize()} is released. Entries that other locks hold stay locked.")
+        return redirect("lock", lock.pk)
+
+
+class WithdrawRelease(OneLock):
+    """Taking back a request for a release."""
+
+    http_method_names = ["post"]
+    rights = (ASK_RELEASE,)
+
+    def post(self, request: HttpRequest, lock_id: int) -> HttpResponse:
+        """Withdraw what one has asked for oneself. Raises LockRefusedError."""
+        lock = services.withdraw_release(lock_id=self.seen(lock_id).pk, by=self.person)
+        messages.success(request, f"The request is withdrawn. {str(lock).capitalize()} holds as before.")
+        return redirect("lock", lock.pk)
+
+
+class DeclineRelease(OneLock):
+    """Refusing a release that another person asked for."""
+
+    http_method_names = ["post"]
+    rights = (RELEASE,)
+
+    def post(self, request: HttpRequest, lock_id: int) -> HttpResponse:
+        """Decline it, with a reason."""
+        lock = self.seen(lock_id)
+        form = ReasonForm(request.POST, auto_id="decline_%s")
+
+        def step() -> None:
+            services.decline_release(lock_id=lock.pk, by=self.person, reason=form.cleaned_data["reason"])
+
+        if not taken(form, step):
+            return self.page(lock, declining=form, status=400)
+        messages.success(request, f"The release is declined. {str(lock).capitalize()} holds as before.")
         return redirect("lock", lock.pk)
 
 

@@ -24,10 +24,10 @@ from locking.models import LogLock
 from locking.previews import Preview, preview
 from locking.rights import LOCK
 from locking.views import ordering
-from locking.views.base import Locking, sentence
+from locking.views.base import Locking
 from locking.views.forms import LockForm
 from locking.views.ordering import Order
-from locking.wording import consequences, counted, scope_words
+from locking.wording import consequences, counted, scope_words, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

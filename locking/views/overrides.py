@@ -9,7 +9,6 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 
 from activity.filter_form import query_of
-from activity.models import ActivityLog
 from activity.retrieval import check_entries
 from activity.views.lines import lines_of
 from locking import overriding, queries, timeline
@@ -20,8 +19,6 @@ from locking.views.forms import DecisionForm, NoteForm, OverrideForm, OverrideLi
 from locking.waiting import open_steps, step_of
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from django import forms
     from django.db.models import QuerySet
     from django.http import HttpRequest, QueryDict
@@ -143,7 +140,7 @@ class OneOverride(Locking):
         shown = {
             "made": made,
             "moments": timeline.of_subject(made),
-            "lines": lines_of(check_entries(_entries(made.entries))),
+            "lines": lines_of(check_entries(list(queries.entries_of(made)))),
             "step": step_of(made, self.person) if is_open else None,
             "form": refused or self._form(made),
             "may_close": made.state == State.APPROVED and self._may(ASK_OVERRIDE, DECIDE_OVERRIDE),
@@ -161,10 +158,6 @@ class OneOverride(Locking):
 
     def _may(self, *rights: str) -> bool:
         return any(self.request.user.has_perm(right) for right in rights)
-
-
-def _entries(named: list[UUID]) -> list[ActivityLog]:
-    return list(ActivityLog.objects.filter(pk__in=named).select_related("ledger", "key").order_by("id"))
 
 
 class Decide(OneOverride):

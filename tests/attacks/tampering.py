@@ -31,7 +31,8 @@ class Locked:
     """An attacked ledger, and its guards off again.
 
     50, 60, 61 and 62 are under governance, 300 is under compliance; 60 was amended under an override of 60 and 61, which
-    is closed and reviewed; of 80 a legal hold was released.
+    is closed and reviewed; of 80 a legal hold was released, which had been
+    declined once.
     """
 
     def __init__(self, attacked: Attacked) -> None:
@@ -80,6 +81,8 @@ class Locked:
             ledger="activity", scope={"entries": [str(self.ids[80])]}, kind="hold", reason="r", by=self.officer
         )
         services.request_release(lock_id=held.pk, by=self.officer, reason="over")
+        services.decline_release(lock_id=held.pk, by=self.approver, reason="not yet")
+        services.request_release(lock_id=held.pk, by=self.officer, reason="over now")
         services.release(lock_id=held.pk, by=self.approver)
 
     def _guards(self, *, on: bool) -> None:

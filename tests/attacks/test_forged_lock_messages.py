@@ -48,11 +48,11 @@ FORGED: dict[str, Forgery] = {
     "lock expired": call(lock_id=1, task="locking.services.expire"),
     "lock lifted": call(lock_id=1, chunks=1_000_000, task="locking.services.lift"),
     "lock that somebody else asked to release": call(5, "anton", str(uuid.uuid4()), task="lock_release"),
-    "override approved": call(override_id=2, approve=True, by="anton", task="locking.services.decide_override"),
+    "override approved": call(override_id=2, approve=True, by="anton", task="locking.overriding.decide_override"),
     "override approved by an id of another": call(2, "olga", task="locking.decide_override"),
-    "override ended": call(override_id=1, by="mallory", task="locking.services.end_override"),
+    "override ended": call(override_id=1, by="mallory", task="locking.overriding.end_override"),
     "override reviewed": call(1, task="locking.review_override"),
-    "as the approver's role": call("lock_release(1)", [], task="locking.services.as_approver"),
+    "as the approver's role": call("lock_release(1)", [], task="locking.steps.as_approver"),
     "entry amended": call(entry_id="x", changes={"actor": "eve"}, task="activity.amending.amend"),
     "after the beat, a release": lambda _: message(
         arguments(embed={"callbacks": [signature("locking.services.release", 1)]}), task=TASK

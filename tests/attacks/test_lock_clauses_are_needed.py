@@ -18,7 +18,7 @@ from tests.attacks.locked_ledger import ASKED, COMPLIANCE, FREE, GOVERNANCE, HOL
 from tests.attacks.locked_sql import LEDGER, amend, entry, lock, override
 from tests.clusters import Database
 
-APP, APPROVER = "auditlog_app", "auditlog_approver"
+APP, APPROVER, OWNER = "auditlog_app", "auditlog_approver", "auditlog_owner"
 _RECORD = "(SELECT id FROM activity_logs WHERE type = 'auditlog.override.approved' LIMIT 1)"
 _WITHOUT_ROW_GUARDS = (
     "ALTER TABLE log_locks DISABLE TRIGGER stronger_only; ALTER TABLE lock_overrides DISABLE TRIGGER forward_only; "
@@ -47,8 +47,8 @@ def asked(text: str, attack: str) -> Clause:
     return Clause("override_request", text, "true", attack)
 
 
-def row(text: str, attack: str, role: str = APP) -> Clause:
-    return Clause("lock_row_guard", text, "false", attack, role)
+def row(text: str, attack: str, role: str = APP, without: str = "false") -> Clause:
+    return Clause("lock_row_guard", text, without, attack, role)
 
 
 def start(
@@ -63,6 +63,10 @@ def unrecorded(function: str, text: str, attack: str) -> Clause:
 
 
 _REQUEST = "SELECT override_request('eve', 'r', '', ARRAY[{}], 1, {})"
+_DECLINED = (
+    "UPDATE log_locks SET declined_by = {}, declined_at = now(), decline_reason = 'r', release_requested_by = {}, "
+    f"declined_record = {{}} WHERE id = {lock(ASKED)}"
+)
 _DECIDE = f"SELECT override_decide({override('requested')}, 'anton', true, gen_random_uuid())"
 CLAUSES: dict[str, Clause] = {
     # The guard of entries.
@@ -93,6 +97,16 @@ CLAUSES: dict[str, Clause] = {
     "release without a record": unrecorded("lock_release",
         "PERFORM public.lock_require_record(recorded, 'auditlog.lock.released', 'lock ' || lock, who);",
         f"SELECT lock_release({lock(ASKED)}, 'anton', gen_random_uuid())"),
+    "refusal without a record": unrecorded("lock_decline_release",
+        "PERFORM public.lock_require_record(recorded, 'auditlog.lock.release-declined', 'lock ' || lock, who);",
+        f"SELECT lock_decline_release({lock(ASKED)}, 'anton', 'r', gen_random_uuid())"),
+    "withdrawal by another": Clause("lock_withdraw_release", "k.release_requested_by = who", "true",
+        f"SELECT lock_withdraw_release({lock(ASKED)}, 'eve')"),
+    "another request in its place": row("NEW.release_requested_by IS DISTINCT FROM OLD.release_requested_by",
+        f"UPDATE log_locks SET release_requested_by = 'eve' WHERE id = {lock(ASKED)}", OWNER),
+    "refusal by who asked": row("(NEW.declined_by <> OLD.release_requested_by) IS NOT TRUE", _DECLINED.format("'olga'", "NULL", "gen_random_uuid()"), OWNER),
+    "refusal that names no record": row("NEW.declined_record IS NULL", _DECLINED.format("'anton'", "NULL", "NULL"), OWNER),
+    "refusal of what stands": row("NEW.release_requested_by IS NOT NULL OR", _DECLINED.format("'anton'", "'olga'", "gen_random_uuid()"), OWNER, "false OR"),
     "release that nobody asked for": row("OLD.release_requested_by IS NULL", "RELEASE", APPROVER),
     # Overrides.
     "override of what is not locked": asked("a.locked\n", _REQUEST.format(entry(FREE), "true")),

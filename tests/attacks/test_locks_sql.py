@@ -34,6 +34,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
         "until": "now() + interval '1 second'", "kind": "'governance'", "scope": "'{\"leaf_from\": 99}'", "state": "'released'",
         "created_at": "'2020-01-01'", "released_by": "'mallory'", "next_leaf": "0", "lifted_to": "9223372036854775807",
     }.items()},
+    "take a request away": ("UPDATE log_locks SET release_requested_by = NULL", DENIED),
     "delete a lock": ("DELETE FROM log_locks", DENIED),
     "truncate locks": ("TRUNCATE log_locks CASCADE", DENIED),
     "merge a lock": ("MERGE INTO log_locks l USING (SELECT 1) s ON true WHEN MATCHED THEN UPDATE SET state = 'expired'", DENIED),
@@ -72,6 +73,8 @@ ASKING: dict[str, tuple[str, str, str]] = {
         f"SELECT lock_request_release({lock(HOLD)}, 'eve', 'r')"),
     "ask in the place of whoever has asked": (f"SELECT lock_request_release({lock(ASKED)}, 'eve', 'r')", AL006,
         f"SELECT lock_request_release({lock(HOLD)}, 'eve', 'r')"),
+    "withdraw what another one asked for": (f"SELECT lock_withdraw_release({lock(ASKED)}, 'eve')", AL006,
+        f"SELECT lock_withdraw_release({lock(ASKED)}, 'olga')"),
     "begin a lock with a scope that it does not have": (f"SELECT lock_start({LEDGER}::smallint, 'hold', '{{\"sql\": \"x\"}}', 'r', '', NULL, 'eve', NULL)", AL006,
         f"SELECT lock_start({LEDGER}::smallint, 'hold', '{{\"leaf_from\": 0}}', 'r', '', NULL, 'eve', NULL)"),
     "ask for an override of compliance": (f"SELECT override_request('eve', 'r', '', ARRAY[{entry(COMPLIANCE)}], 1, true)", AL006,
@@ -87,6 +90,7 @@ ASKING: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 # Functions that it may not call.
 APPROVING: dict[str, str] = {
+    "decline by function": f"SELECT lock_decline_release({lock(ASKED)}, 'anton', 'r', gen_random_uuid())",
     "release by function": f"SELECT lock_release({lock(ASKED)}, 'anton', gen_random_uuid())",
     "approve by function": f"SELECT override_decide({override('requested')}, 'anton', true, gen_random_uuid())",
     "review by function": f"SELECT override_review({override('approved')}, 'anton', gen_random_uuid())",

@@ -97,6 +97,8 @@ TABLES: dict[str, tuple[str, str, Callable[[Locked], int | None]]] = {
     "a lock has another reason": ("UPDATE log_locks SET reason = 'another'", _RECORDS, lambda _: None),
     "a lock is being applied": ("UPDATE log_locks SET state = 'applying' WHERE kind = 'governance'", "is being applied, and no system entry", lambda _: None),
     "its release was asked for by another": ("UPDATE log_locks SET release_requested_by = 'mallory'", "no system entry says that mallory asked", lambda _: None),
+    "its release was asked for otherwise": ("UPDATE log_locks SET release_reason = 'another'", "that olga asked for it so", lambda _: None),
+    "its release was declined by another": ("UPDATE log_locks SET declined_by = 'mallory' WHERE state = 'released'", "declined by mallory, and no system entry", lambda _: None),
     "it was released by another": ("UPDATE log_locks SET released_by = 'mallory' WHERE state = 'released'", "was not released by mallory", lambda _: None),
     "an override has another reason": ("UPDATE lock_overrides SET reason = 'another'", _RECORDS, lambda _: None),
     "an override runs on": ("UPDATE lock_overrides SET state = 'approved'", "has ended, and is approved in its table", lambda _: None),

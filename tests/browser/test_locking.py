@@ -145,6 +145,28 @@ def test_two_people_release_a_lock(site: Site, scene: Scene, browse: Callable[..
     assert not ActivityLog.objects.filter(locked=True).exists()
 
 
+def test_a_release_is_declined_asked_for_again_and_withdrawn(
+    site: Site, scene: Scene, browse: Callable[..., Any]
+) -> None:
+    made = scene.lock(2, kind="hold")
+    with browse("olga") as olga, browse("anton") as anton:
+        for reason in ("the case is closed", "it is closed now"):
+            olga.goto(f"/locks/{made.pk}/")
+            olga.locator("#ask_reason").fill(reason)
+            olga.get_by_role("button", name="Ask for the release").click()
+            olga.get_by_text("To be released by anton.").wait_for()
+            if reason == "the case is closed":
+                anton.goto(f"/locks/{made.pk}/")
+                anton.locator("#decline_reason").fill("the appeal is open")
+                anton.get_by_role("button", name="Decline it").click()
+                anton.get_by_text("The release is declined.").wait_for()
+        olga.get_by_role("button", name="Withdraw the request").click()
+        olga.get_by_text("The request is withdrawn.").wait_for()
+        accessible(olga)
+    made.refresh_from_db()
+    assert (made.state, made.release_requested_by, made.declined_by) == ("in_force", None, "anton")
+
+
 def test_a_lock_that_is_being_applied_is_followed_without_reloading(
     site: Site, scene: Scene, browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +238,8 @@ def everything(scene: Scene) -> list[str]:
     lock = scene.lock(2, 3, case_reference="C-7")
     asked = scene.lock(4, kind="hold")
     services.request_release(lock_id=asked.pk, by=scene.officer, reason="over")
+    services.decline_release(lock_id=asked.pk, by=scene.approver, reason="not yet")
+    services.request_release(lock_id=asked.pk, by=scene.officer, reason="now it is")
     waiting, running, ended = scene.override(2), scene.approve(scene.override(3)), scene.override(2)
     scene.approve(ended)
     scene.amend(2)

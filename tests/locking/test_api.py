@@ -97,6 +97,14 @@ def test_somebody_with_both_rights_does_not_give_what_he_asked_for(api: Api) -> 
     assert "two people" in answer.json()["detail"]
 
 
+def test_a_large_extension_answers_while_it_is_under_way(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = api.lock(until=LATER.isoformat()).json()["id"]
+    monkeypatch.setattr("locking.services.CHUNK", 1)
+    body = {"until": None, "reason": "longer"}
+    answer = api.officer.post(f"/api/v1/locks/{lock}/extend", body, format="json")
+    assert (answer.status_code, answer.json()["being_extended"]) == (202, True)
+
+
 def test_compliance_is_never_released(api: Api) -> None:
     lock = api.lock(kind="compliance").json()["id"]
     answer = api.release(api.officer, lock, reason="over")

@@ -9,7 +9,7 @@ from django.test import override_settings
 
 from activity.models import ActivityLog
 from auditlog_project.roles import APPROVER, AUDITOR, COMPLIANCE_OFFICER, READER
-from locking import overriding, services
+from locking import overriding, queries, services
 from locking.models import LogLock
 from signing.services import open_ledger
 from tests.clusters import Database
@@ -200,6 +200,31 @@ def test_a_lock_that_is_being_applied_shows_how_far_it_is(pages: Pages, monkeypa
     services.advance(lock_id=made.pk, chunks=1_000)
     assert pages.officer.get(address)["HX-Refresh"] == "true"
     assert "In force ," in said(pages.officer.get(f"/locks/{made.pk}/"))
+
+
+def test_an_extension_under_way_is_shown_with_how_far_it_is(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lock(pages, for_good=None, until=f"{LATER:%Y-%m-%dT%H:%M}")
+    address, words = f"/locks/{made.pk}/", "being extended"
+    assert words not in said(pages.officer.get(address))
+    monkeypatch.setattr(services, "CHUNK", 2)
+    text = followed(pages.officer.post(f"{address}extend/", {"for_good": "on", "reason": "appeal"}))
+    assert f"Lock {made.pk} is being extended." in text
+    assert f"in force {words}" in text
+    assert "an entry that is not reached yet has the end that the lock had before" in text
+    assert "A later end is possible" not in text, "one extension at a time"
+    percent = queries.progress(LogLock.objects.get(pk=made.pk))
+    assert percent is not None
+    assert f"in force {words} {percent} %" in said(pages.officer.get("/locks/"))
+    for page in ("/admin/locking/loglock/", f"/admin/locking/loglock/{made.pk}/change/"):
+        assert f"in force {words}, {percent} %" in said(pages.officer.get(page))
+    asked = pages.officer.get(f"/api/v1/locks/{made.pk}").json()
+    assert (asked["being_extended"], asked["progress"], asked["until"]) == (True, percent, None)
+    assert "HX-Refresh" not in pages.officer.get(f"{address}progress/")
+    services.refresh(lock_id=made.pk, chunks=1_000)
+    assert pages.officer.get(f"{address}progress/")["HX-Refresh"] == "true"
+    assert words not in said(pages.officer.get("/locks/"))
+    asked = pages.officer.get(f"/api/v1/locks/{made.pk}").json()
+    assert (asked["being_extended"], asked["progress"]) == (False, None)
 
 
 def test_a_retention_is_extended_on_its_page_and_never_shortened(pages: Pages) -> None:

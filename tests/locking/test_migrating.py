@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from activity.errors import EntryLockedError
 from activity.models import ActivityLog
 from auditlog_project.database import apply_grants
 from auditlog_project.management.commands.setup_database import bootstrap
-from locking import policies
+from locking import policies, services
 from tests.attacks.intruder import assert_clean
 from tests.clusters import ROLES, Database
 from tests.locking.test_services import EVENT, Scene
@@ -33,6 +36,11 @@ def facts(database: Database) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
+def scene(fresh_database: Database) -> Scene:
+    return Scene(fresh_database)
+
+
+@pytest.fixture
 def old(fresh_database: Database) -> Scene:
     """Give a database as it was before there were locks, with entries of which one was amended."""
     scene = Scene(fresh_database)
@@ -53,6 +61,37 @@ def test_entries_from_before_there_were_locks_stay_as_they_are_and_unlocked(old:
     assert not ActivityLog.objects.filter(locked=True).exists()
     old.amend(3)
     assert_clean()
+
+
+@pytest.mark.parametrize(("app", "target"), [("locking", "zero"), ("locking", "0009_declined"), *BEFORE_LOCKS.items()])
+def test_there_is_no_way_back_while_something_is_locked(scene: Scene, app: str, target: str) -> None:
+    made = scene.lock(3)
+    before, applied = facts(scene.database), MigrationRecorder(connections["owner"]).applied_migrations()
+    with pytest.raises(CommandError, match="Locks in force or being applied: 1; enabled lock policies: 0; locked ent"):
+        call_command("migrate", app, target, database="owner", verbosity=0)
+    assert facts(scene.database) == before
+    of_locks = [name for name in applied if name[0] == "locking"]
+    assert set(of_locks) <= set(MigrationRecorder(connections["owner"]).applied_migrations())
+    with pytest.raises(EntryLockedError):
+        scene.amend(3)
+    services.request_release(lock_id=made.pk, by=scene.officer, reason="over")
+    services.release(lock_id=made.pk, by=scene.approver)
+    call_command("migrate", app, target, database="owner", verbosity=0)
+
+
+def test_there_is_no_way_back_while_a_policy_locks(scene: Scene) -> None:
+    policies.set_policy(
+        name="old ones",
+        ledger="activity",
+        rule={"kind": "age", "days": 90},
+        scope={},
+        kind="governance",
+        by=scene.approver,
+        reason="the rules",
+        enabled=True,
+    )
+    with pytest.raises(CommandError, match="enabled lock policies: 1"):
+        call_command("migrate", "locking", "zero", database="owner", verbosity=0)
 
 
 def test_they_are_locked_by_hand_and_by_policy(old: Scene) -> None:

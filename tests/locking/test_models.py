@@ -82,6 +82,29 @@ def test_the_deadline_of_a_policy_is_a_reason_without_a_lock(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("change", CHANGES)
+def test_a_policy_that_no_worker_has_come_to_yet_is_a_reason_in_the_words_of_the_guard(
+    scene: Scene, change: str
+) -> None:
+    with pytest.raises(ImmutableRowError):
+        CHANGES[change](scene.entry(0))
+    policies.set_policy(
+        name="of logins",
+        ledger="activity",
+        rule={"kind": "age", "days": 0},
+        scope={"type": "auth.*"},
+        kind="governance",
+        by=scene.approver,
+        reason="the rules",
+        enabled=True,
+    )
+    error = refused(CHANGES[change], scene.entry(0))
+    with pytest.raises(EntryLockedError) as guard:
+        scene.amend(0)
+    assert (error.entry, error.locks, error.reason) == (guard.value.entry, guard.value.locks, guard.value.reason)
+    assert error.reason == "the retention policy of logins locks it, and has not come to it yet"
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_without_a_lock_the_refusal_is_that_rows_stay(scene: Scene, change: str) -> None:
     made = scene.lock(2)
     entry = scene.entry(2)

@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group
 from django.core import mail
 from django.test import override_settings
 
+from activity.amending import remove
 from auditlog_project.roles import APPROVER, AUDITOR, COMPLIANCE_OFFICER
 from locking import overriding, services
 from locking.errors import LockNotFoundError
@@ -65,6 +66,28 @@ def test_one_override_from_its_request_to_its_review(pages: Pages) -> None:
     assert "What is open" not in text
     assert "Reviewed , anton valid one target put right" in text
     assert steps(made) == [f"override.{step}" for step in ("requested", "approved", "closed", "reviewed")]
+
+
+def test_each_use_stands_in_its_timeline_in_the_words_of_its_record(pages: Pages) -> None:
+    scene, entries = pages.scene, pages.scene.ids(2, 3)
+    made = ask(pages, entries="\n".join(entries))
+    scene.approve(made)
+    for _ in range(2):
+        scene.amend(2)
+    remove(entry_id=scene.entry(3).pk, rule="90 days", by=scene.officer, reason="a court says so")
+    overriding.close_override(override_id=made.pk, by=scene.officer)
+    response = pages.officer.get(f"/overrides/{made.pk}/")
+    moments = [(one.what, one.by, one.why, one.verdict) for one in response.context["moments"]]
+    assert [what for what, *_ in moments] == [
+        "Asked for", "Approved", *["Used: an entry amended"] * 2, "Used: an entry removed", "Closed",
+    ]  # fmt: skip
+    assert moments[2:5] == [
+        ("Used: an entry amended", "olga", "a test", None),
+        ("Used: an entry amended", "olga", "a test", "valid"),
+        ("Used: an entry removed", "olga", "a court says so", "removed"),
+    ]
+    assert f'<a href="/logs/{entries[1]}/">Used: an entry removed</a>' in response.content.decode()
+    assert "Used: an entry removed, olga." in said(pages.officer.get(f"/admin/locking/lockoverride/{made.pk}/change/"))
 
 
 def test_who_asked_neither_decides_nor_reviews_even_with_every_role(pages: Pages) -> None:

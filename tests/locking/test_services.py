@@ -180,6 +180,18 @@ def test_a_release_takes_two_people_and_frees_the_entries(scene: Scene) -> None:
     scene.amend(2)
 
 
+def test_what_is_not_in_force_is_not_extended_and_the_refusal_says_so(scene: Scene, monkeypatch: Any) -> None:
+    over = scene.lock(2, until=LATER)
+    scene.age("log_locks", "until", over, by="60 days")
+    monkeypatch.setattr(services, "CHUNK", 1)
+    applying = services.lock(
+        ledger="activity", scope={"leaf_from": 0}, kind="governance", reason="r", by=scene.officer, until=LATER
+    )
+    for made in (over, applying):
+        with pytest.raises(LockRefusedError, match="only a lock that is in force is extended"):
+            services.extend(lock_id=made.pk, until=None, by=scene.officer, reason="more")
+
+
 def test_nobody_releases_what_he_asked_for_himself(scene: Scene) -> None:
     made = scene.lock(2)
     scene.officer.groups.add(*scene.approver.groups.all())

@@ -6,6 +6,7 @@ import io
 import json
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,12 +21,15 @@ from activity.services import record, record_many
 from auditlog_project.roles import AUDITOR, COMPLIANCE_OFFICER, SECURITY_ADMIN
 from auditlog_project.urls import handler400, handler404, handler500  # noqa: F401 for the URLs of this module
 from auditlog_project.urls import urlpatterns as project_urls
+from locking import overriding
+from locking import services as locks
 from metaaudit import counts, services
 from metaaudit.errors import NotRecordedError
 from metaaudit.models import MetaLog
 from metaaudit.rules import UNWATCHED
 from signing.merkle import leaf_hash
 from tests.clusters import Database
+from tests.locking.people import approver
 from tests.metaaudit.conftest import EVENT, LOGS, key_holder, last, recorded, signed_in, steps
 
 CHANGES = {"algorithm": "Ed25519", "description": "loud", "reason": "too many"}
@@ -279,6 +283,31 @@ def test_an_amendment_is_named_as_one(site: Database) -> None:
     assert last().status == answer.status_code == 200
     assert ["json.reason", "typo"] in last().query
     assert "bob" not in str(last().query), "what an entry says belongs to the entry, which can be erased"
+
+
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_a_change_under_an_override_is_named_as_its_use(site: Database, method: str) -> None:
+    receipt = record(EVENT)
+    client = signed_in("cora", COMPLIANCE_OFFICER)
+    cora = User.objects.get(username="cora")
+    locks.lock(ledger=receipt.ledger, scope={"entries": [receipt.id]}, kind="governance", reason="r", by=cora)
+    body = json.dumps(
+        {"reason": "typo", "changes": {"actor": "bob"}} if method == "patch" else {"reason": "r", "rule": "r"}
+    )
+    before = "amend" if method == "patch" else "remove"
+
+    def change() -> int:
+        answer = getattr(client, method)(f"{LOGS}/{receipt.id}", body, content_type="application/json")
+        assert [one.phase for one in recorded()[-2:]] == ["intent", "completion"]
+        return int(answer.status_code)
+
+    assert (change(), [one.action for one in recorded()[-2:]]) == (423, [before, before])
+    asked = overriding.request_override(entries=[UUID(receipt.id)], hours=1, by=cora, reason="r")
+    overriding.decide_override(override_id=asked.pk, approve=True, by=approver(), reason="r")
+    assert (change(), [one.action for one in recorded()[-2:]]) == (200, ["override_use", "override_use"])
+    overriding.close_override(override_id=asked.pk, by=cora)
+    assert change() == 400  # it says so already
+    assert last().action == before
 
 
 @ALSO

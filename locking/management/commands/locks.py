@@ -91,7 +91,8 @@ def _account(username: str) -> User:
 def _line(made: LogLock) -> str:
     case = f", case {made.case_reference}" if made.case_reference else ""
     entries = counted(made.count, "entry", "entries")
+    extended = ", being extended" if made.is_being_extended else ""
     return (
-        f"{made}: {made.get_kind_display()}, {made.get_state_display()}, {entries} of {made.ledger.name}, "
+        f"{made}: {made.get_kind_display()}, {made.get_state_display()}{extended}, {entries} of {made.ledger.name}, "
         f"{end_words(made.kind, made.until)}, by {made.locked_by}{case}: {made.reason}"
     )
