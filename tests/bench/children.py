@@ -2,16 +2,19 @@ r"""Work for processes of their own: `python -m tests.bench.children ingest EVEN
 
     {"done": 1000, "resident_bytes": 81920000, "session_bytes": 9000000}\n      on standard output, after every step
 
-The memory is that of the process, and that of its session in PostgreSQL without what all sessions share. The
-environment says which database (Database.environment).
+The memory is that of the process and of those that it has forked, with pages that several share counted once (PSS),
+and that of its session in PostgreSQL without what all sessions share. The environment says which database
+(Database.environment).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,9 +70,17 @@ def _verify(*, endless: bool) -> Iterator[int]:
 
 
 def _resident_bytes() -> int:
-    """Return what the process holds in memory now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Return what this process and its forked ones hold in memory together now (Linux)."""
+    forked = [child.pid for child in multiprocessing.active_children()]
+    return sum(_proportional_bytes(pid) for pid in (os.getpid(), *forked))
+
+
+def _proportional_bytes(pid: int | None) -> int:
+    """Return the proportional set size of a process, 0 once it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return 0
 
 
 def _session_bytes() -> int:

@@ -39,7 +39,7 @@ def measure_contention(database: Database, scale: Scale) -> dict[str, float]:
 
 
 def measure_memory(database: Database, scale: Scale) -> dict[str, float]:
-    """Ingest and then verify in a process each, which tells its resident memory after every batch."""
+    """Ingest, then verify as `manage.py verify` does; each tells after every step what its processes hold together."""
     require_signatures(required=True)
     values: dict[str, float] = {}
     for task, options in (("ingest", (str(scale.memory_events),)), ("verify", ())):
@@ -61,9 +61,11 @@ CONTENTION = Measurement(
 )
 MEMORY = Measurement(
     (
-        Figure("ingest_peak_memory_mb", "resident memory while ingesting 1,000,000 events, most, MB", at_most(200)),
+        Figure(
+            "ingest_peak_memory_mb", "memory of all processes while ingesting 1,000,000 events, most, MB", at_most(200)
+        ),
         Figure("ingest_memory_growth", "the same, at the end ÷ after a tenth", at_most(1.1)),
-        Figure("verify_peak_memory_mb", "resident memory while verifying them, most, MB", at_most(200)),
+        Figure("verify_peak_memory_mb", "memory of all processes while verifying them, most, MB", at_most(200)),
         Figure("verify_memory_growth", "the same, at the end ÷ after a tenth", at_most(1.1)),
     ),
     measure_memory,
