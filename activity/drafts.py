@@ -1,6 +1,7 @@
 """Entries in the making: events checked, given their id and time, composed, hashed and signed. Pure: nothing is stored.
 
-All of it happens before the ledger is locked, so that no slow key holds the lock.
+Every signature is made before the ledger is locked, so that no slow key holds the lock; drafts that need none may be
+made while those before are stored (streams.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from uuid_utils import uuid7
 
@@ -21,14 +22,15 @@ from signing import jws
 from signing.merkle import leaf_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from activity.policies import Policies, Policy
     from activity.record import Amendment, Claims, Event
     from signing.algorithms import Signer
 
 _WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings
-_RUN = 32  # drafts that one thread signs in one go
+_RUN = 32  # drafts that are worth a step of their own: signed in one go, or sent while the next ones are made
+Item = TypeVar("Item")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -136,11 +138,36 @@ def without_repeats(drafts: Sequence[Draft]) -> tuple[list[int], dict[int, int]]
     return slots, repeats
 
 
+def in_runs(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Give events or drafts in runs that are worth a step of their own."""
+    return (items[first : first + _RUN] for first in range(0, len(items), _RUN))
+
+
 def seal(drafts: Sequence[Draft], *, ledger: str, key_for: Callable[[str], EntryKey]) -> list[str]:
     """Compose, hash and sign each draft's record with the key of its algorithm; return the ids of the keys used."""
     used = {algorithm: key_for(algorithm) for algorithm in {one.algorithm for one in drafts} if algorithm is not None}
     for one in drafts:
         one.key_id = None if one.algorithm is None else used[one.algorithm].id
+    compose_all(drafts, ledger=ledger)
+
+    def sign(run: Sequence[Draft]) -> None:
+        for one in run:
+            if one.algorithm is not None:
+                key = used[one.algorithm]
+                one.signature = key.signer(jws.signing_input(key.header, one.record))
+
+    if used and len(drafts) >= _WORTH_THREADS:
+        # Signing lets other threads run, so it takes as many processors as there are.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(sign, in_runs(drafts)))
+    else:
+        sign(drafts)
+    return [key.id for key in used.values()]
+
+
+def compose_all(drafts: Sequence[Draft], *, ledger: str) -> None:
+    """Compose and hash each draft's record, which names its key, if it has one; nothing is signed."""
+    for one in drafts:
         one.record = compose(
             one.event,
             one.claims,
@@ -152,18 +179,3 @@ def seal(drafts: Sequence[Draft], *, ledger: str, key_for: Callable[[str], Entry
             amendment=one.amendment,
         )
         one.leaf_hash, one.signature = leaf_hash(one.record), None
-
-    def sign(run: Sequence[Draft]) -> None:
-        for one in run:
-            if one.algorithm is not None:
-                key = used[one.algorithm]
-                one.signature = key.signer(jws.signing_input(key.header, one.record))
-
-    if used and len(drafts) >= _WORTH_THREADS:
-        # Signing lets other threads run, so it takes as many processors as there are.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            runs = (drafts[first : first + _RUN] for first in range(0, len(drafts), _RUN))
-            list(threads.map(sign, runs))
-    else:
-        sign(drafts)
-    return [key.id for key in used.values()]

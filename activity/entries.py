@@ -19,7 +19,7 @@ from activity.record import shown
 from signing.ledger import execute_append
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import LiteralString
 
     from activity.drafts import Draft
@@ -48,7 +48,6 @@ _SUPERSEDE = (
     "WHERE id = %s::uuid"
 )
 _COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
-_RUN = 32  # rows that are made while PostgreSQL is busy with those before
 AT_ONCE = 8  # entries that are written with their leaves in one statement
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 
@@ -86,14 +85,18 @@ def supersede(ledger: Ledger, draft: Draft, leaf_index: int) -> None:
         cursor.execute(_SUPERSEDE, [*(said[name] for name in _VERSION), draft.id_text])
 
 
-def copy(ledger: Ledger, drafts: Sequence[Draft], first_leaf: int) -> None:
-    """Write entries whose leaves follow one another from `first_leaf`."""
+def copy(ledger: Ledger, runs: Iterable[Sequence[Draft]], first_leaf: int) -> None:
+    """Write entries, in runs, whose leaves follow one another from `first_leaf`.
+
+    PostgreSQL stores a run while the next is made; what making it raises leaves nothing of the COPY.
+    """
+    leaf_index = first_leaf
     # Django wraps the errors of execute(), not those of a COPY.
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(_COPY) as stream:
         stream.write(copy_rows.HEADER)
-        for start in range(0, len(drafts), _RUN):
-            run = enumerate(drafts[start : start + _RUN], start=first_leaf + start)
-            stream.write(b"".join([copy_rows.row(draft, ledger.pk, leaf_index) for leaf_index, draft in run]))
+        for run in runs:
+            stream.write(b"".join([copy_rows.row(one, ledger.pk, at) for at, one in enumerate(run, start=leaf_index)]))
+            leaf_index += len(run)
         stream.write(copy_rows.TRAILER)
 
 

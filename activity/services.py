@@ -2,9 +2,9 @@
 
 What happens to an event: it is checked and composed into a record, hashed and, if its log type requires it, signed, all
 before the ledger is locked; then leaf and row are written in one transaction; after its commit the head is signed as a
-checkpoint, and only then the writer gets his receipt. A crash before the commit leaves nothing, a crash after it a
-whole entry that a retry with the same `event_id` finds. Single events of several threads share transaction and
-checkpoint (decision 0009).
+checkpoint, and only then the writer gets his receipt. A large batch that nobody signs is stored while it is prepared
+(decision 0011). A crash before the commit leaves nothing, a crash after it whole entries that a retry with the same
+`event_id` finds. Single events of several threads share transaction and checkpoint (decision 0009).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 
-from activity import entries, queries
-from activity.drafts import EntryKey, decide_anew, draft, seal, without_repeats
+from activity import entries, queries, streams
+from activity.drafts import EntryKey, decide_anew, draft, in_runs, seal, without_repeats
 from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem, UnknownLogTypeError
 from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import DEFAULT, require_pattern
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 SYSTEM_SOURCE = "auditlog"
 MAX_EXPLANATION = 2_000  # characters of a description or a reason, so that their entry's data stays in its record
+_WORTH_A_STREAM = 64  # events; fewer are over before anything overlaps
 _SIGNING_ATTEMPTS = 5  # a lone entry holds no lock between two, and keys may rotate in quick succession
 
 
@@ -78,7 +79,8 @@ def record_many(events: Sequence[Event], *, ledger: str = ACTIVITY_LEDGER) -> li
         with suppress(UnknownLogTypeError):
             return _store_with_others(opened, _prepare(opened, events, _ground(refresh=False)))
         return _store_with_others(opened, _prepare(opened, events, _ground()))
-    return _store(opened, _prepare(opened, events, _ground()))
+    ground = _ground()
+    return _stream(opened, events, ground) or _store(opened, _prepare(opened, events, ground))
 
 
 def record_system(event: Event) -> Receipt:
@@ -262,15 +264,40 @@ def _prepare(ledger: Ledger, events: Sequence[Event], ground: _Ground, *, system
     """Do all that needs no database."""
     if not system:
         _refuse_system_types(events)
-    drafts = draft(
+    drafts = _draft(events, ground)
+    slots, repeats = without_repeats(drafts)
+    key_ids = seal([drafts[index] for index in slots], ledger=ledger.name, key_for=partial(_entry_key, ground.keys))
+    return _Prepared(drafts, slots, repeats, key_ids, ground.policies.digest)
+
+
+def _draft(events: Sequence[Event], ground: _Ground) -> list[Draft]:
+    return draft(
         events,
         policies=ground.policies,
         accept_unknown_types=settings.AUDITLOG_UNKNOWN_TYPES == "accept",
         max_detached_bytes=settings.AUDITLOG_MAX_DETACHED_BYTES,
     )
-    slots, repeats = without_repeats(drafts)
-    key_ids = seal([drafts[index] for index in slots], ledger=ledger.name, key_for=partial(_entry_key, ground.keys))
-    return _Prepared(drafts, slots, repeats, key_ids, ground.policies.digest)
+
+
+def _stream(ledger: Ledger, events: Sequence[Event], ground: _Ground) -> list[Receipt] | None:
+    """Store a batch while it is prepared and return its receipts.
+
+    Returns None, with nothing stored, for a batch that is small, that has anything to sign or that cannot be stored as
+    it stands: it is to be prepared whole, which says what is wrong with it or stores what is new.
+    """
+    types = {str(event.type) for event in events}
+    if len(events) < _WORTH_A_STREAM or any(
+        name.startswith(SYSTEM_PREFIX) or (ground.policies.match(name) or DEFAULT).requires_signature for name in types
+    ):
+        return None
+    streamed = streams.store(ledger, events, partial(_draft, ground=ground))
+    if streamed is None:
+        return None
+    checkpoint = _sign_checkpoint(ledger, streamed.frontier)
+    return [
+        Receipt(one.id_text, ledger.name, leaf_index, one.leaf_hash, checkpoint)
+        for leaf_index, one in enumerate(streamed.drafts, start=streamed.first_leaf)
+    ]
 
 
 class _NotTogetherError(Exception):
@@ -362,7 +389,7 @@ def _write(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str], log_type
     else:
         raise NoActiveKeyError("keys or log types changed again and again while events were signed; try again")
     if len(drafts) > entries.AT_ONCE:
-        entries.copy(ledger, drafts, appended.first_leaf)
+        entries.copy(ledger, in_runs(drafts), appended.first_leaf)
     return appended.first_leaf, appended.frontier
 
 

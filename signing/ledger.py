@@ -1,6 +1,7 @@
 """Appending to a ledger and signing where it stands. PostgreSQL's `ledger_append` assigns leaves; nothing else may.
 
     BEGIN; … ledger.append(…): locks the head, gives leaf indexes; … INSERT of the rows; COMMIT;
+    or BEGIN; ledger.begin(…): locks the head; INSERT of rows, which become leaves with it; ledger.begun(…); COMMIT;
     then sign_checkpoint: the committed head becomes a checkpoint, before the writer gets his answer.
 
 A crash after COMMIT loses no leaf: the next append or beat signs a checkpoint that covers it.
@@ -41,6 +42,8 @@ class Appended:
 
 # What `append` calls, for a statement that stores its one row in the same round trip.
 APPEND = "SELECT first_leaf, new_size, new_frontier FROM public.ledger_append(%s::smallint, %b::bytea, %s::text[])"
+_BEGIN: LiteralString = "SELECT public.ledger_begin(%s::smallint)"
+_HEAD: LiteralString = "SELECT h.size, h.frontier FROM public.ledger_heads h WHERE h.ledger_id = %s::smallint"
 
 
 def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[str] = ()) -> Appended | None:
@@ -53,6 +56,27 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
         message = "leaves are appended in the transaction that stores their rows"
         raise RuntimeError(message)
     return execute_append(APPEND, [ledger.pk, b"".join(leaf_hashes), list(key_ids)])
+
+
+def begin(ledger: Ledger) -> int:
+    """Lock the ledger's head and return the leaf index of the first row that this transaction inserts.
+
+    The rows follow one another from there, in one statement, and the guard AL003 appends their hashes. No key signs
+    them: `append` confirms keys. Raises LedgerRefusedError for what is no ledger.
+    """
+    if not connection.in_atomic_block:
+        message = "an append begins in the transaction that stores its rows"
+        raise RuntimeError(message)
+    try:
+        return int(statements.execute(_BEGIN, [ledger.pk])[0][0])
+    except DatabaseError as error:
+        _raise_refusal(error)
+        raise
+
+
+def begun(ledger: Ledger) -> Frontier:
+    """Return the tree with the leaves of an append that this transaction has begun and whose rows are inserted."""
+    return Frontier(*statements.execute(_HEAD, [ledger.pk])[0])
 
 
 def execute_append(

@@ -78,11 +78,15 @@ class Ledger(AppendOnlyModel):
 
 
 class LedgerHead(models.Model):
-    """Where a ledger stands: number of leaves and the frontier of its tree."""
+    """Where a ledger stands: number of leaves and the frontier of its tree.
+
+    `begun_by` is the transaction that has begun to append rows of its own, while it lasts.
+    """
 
     ledger = models.OneToOneField(Ledger, models.PROTECT, primary_key=True, related_name="head")
     size = models.BigIntegerField()
     frontier = ArrayField(models.BinaryField())
+    begun_by = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "ledger_heads"

@@ -108,6 +108,7 @@ TABLE_GRANTS: dict[str, TableGrant] = {
 FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "ledger_open(text,text,text)": ("app",),
     "ledger_append(smallint,bytea,text[])": ("app",),
+    "ledger_begin(smallint)": ("app",),
     "ledger_lock_all()": ("app",),
     "remove_entry(uuid,bigint,bytea,bytea,bytea,text)": ("app",),
     # Making a lock, and asking; what weakens one takes a second person, and the approver's role.

@@ -190,6 +190,16 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "hashes that are none": (f"SELECT ledger_append({LEDGER}::smallint, '\\x00', '{{}}')", AL004),
     "no hashes": (f"SELECT ledger_append({LEDGER}::smallint, '', '{{}}')", AL004),
     "null for hashes": (f"SELECT ledger_append({LEDGER}::smallint, NULL, '{{}}')", AL004),
+    "begin to append to no ledger": ("SELECT ledger_begin(32767::smallint)", AL004),
+    **{f"begin to append and {what}": (f"SELECT ledger_begin({ledger}::smallint); {then}", AL003)
+       for what, (ledger, then) in {
+        "leave a gap": (LEDGER, _entry(leaf_index="307")),
+        "insert elsewhere": (META, _entry(leaf_index="306")),
+        "insert into a ledger of another kind": (META, _entry(ledger_id=META, leaf_index="0")),
+        "insert into another one, too": (
+            LEDGER, _entry(leaf_index="306") + " UNION ALL " + _entry(ledger_id=META, leaf_index="0").partition(") ")[2]),
+        "insert once more": (LEDGER, _entry(leaf_index="306") + "; " + _entry(leaf_index="307")),
+    }.items()},
     "append to no ledger": ("SELECT ledger_append(32767::smallint, sha256('x'), '{}')", AL004),
     "a ledger with a bad name": ("SELECT ledger_open('../x', 'o', 'activity')", AL004),
     "a ledger of a bad kind": ("SELECT ledger_open('x', 'o', 'mine')", AL004),
@@ -265,6 +275,20 @@ def test_a_definer_trigger_serves_no_table_but_its_own(database: Database) -> No
         owner.execute(f"INSERT INTO mine (key_id, ledger_id, first_leaf) VALUES ('k', {LEDGER}, 0)".encode())
     assert refused.value.sqlstate == AL005
     owner.rollback()
+
+
+def test_rows_become_leaves_in_the_transaction_that_began_to_append_alone(every_server_database: Database) -> None:
+    record_many(real_events(30))
+    begin, insert = (f"SELECT ledger_begin({LEDGER}::smallint)".encode(), _entry(leaf_index="36").encode())
+    app = every_server_database.app(autocommit=False)
+    assert app.execute(begin).fetchone() == (36,)
+    app.execute(insert)
+    app.rollback()
+    app.execute(begin)
+    app.commit()
+    with pytest.raises(psycopg.Error) as refused:
+        app.execute(insert)
+    assert refused.value.sqlstate == AL003
 
 
 def test_a_leaf_without_an_entry_is_possible_and_reported(every_server_database: Database) -> None:
