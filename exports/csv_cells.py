@@ -28,6 +28,10 @@ _AFTER_SEPARATOR = re.compile(f"[{_SPACE}]*[{_START}]")
 _HAS_CONTROL = re.compile(f"[{_CONTROL}]")
 _TO_ESCAPE = re.compile(f"[\\\\{_CONTROL}]|[;|](?=[{_SPACE}]*[{_START}])")
 _ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4}|)")
+# Of bytes: texts of printable ASCII that are their own cell, neither escaped nor quoted.
+PLAIN = rb"(?:[!#-&(-*.-:<>?A-{}~][ !#-+\--:<-{}~]*)?"
+# One expression for each separator: it is looked for as fast as a single character is.
+_AFTER_SEMICOLON, _AFTER_BAR = re.compile(rb";[ \"']*[=+\-@]"), re.compile(rb"\|[ \"']*[=+\-@]")
 _MAYBE_START = frozenset("=+-@−＝＋－＠﹦﹢﹣﹫\"' ")  # noqa: RUF001 the same
 
 
@@ -39,6 +43,26 @@ def neutralise(text: str) -> str:
     if not _is_unsafe(text):
         return text
     return "'" + _TO_ESCAPE.sub(_escaped, text)
+
+
+def neutral_json(text: bytes) -> bytes:
+    """Return the cell of a JSON object of one line. It begins with a brace, and has no control character below U+0020.
+
+    The same as `neutralise` does, in a fifth of the time.
+    """
+    is_safe = (
+        text.isascii()
+        and b"\x7f" not in text
+        and not (b";" in text and _AFTER_SEMICOLON.search(text))
+        and not (b"|" in text and _AFTER_BAR.search(text))
+    )
+    return text if is_safe else neutralise(text.decode()).encode()
+
+
+def quoted(cell: bytes) -> bytes:
+    """Return a cell as it stands in a line."""
+    # Cells hold no CR or LF, so two characters decide about the quotation marks.
+    return b'"%b"' % cell.replace(b'"', b'""') if b'"' in cell or b"," in cell else cell
 
 
 def _is_unsafe(text: str) -> bool:
@@ -62,12 +86,9 @@ def restore(cell: str) -> str:
 
 def lines_of(rows: Iterable[Iterable[str]]) -> bytes:
     """Return rows of cells as lines, with quotation marks only where needed."""
-    # Half the time of csv.writer. Cells hold no CR or LF, so two characters decide about the quotation marks.
-    lines = [
-        ",".join(['"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in row])
-        for row in rows
-    ]
-    return "\r\n".join([*lines, ""]).encode()
+    # Half the time of csv.writer.
+    lines = [b",".join([quoted(cell.encode()) for cell in row]) for row in rows]
+    return b"\r\n".join([*lines, b""])
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -16,11 +16,12 @@ those of the record, ISO 8601 with microseconds. No text becomes a formula: csv_
 from __future__ import annotations
 
 import json
+import re
 from binascii import a2b_base64, b2a_base64
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exports.csv_cells import lines_of, neutralise, restore
+from exports.csv_cells import PLAIN, lines_of, neutral_json, neutralise, quoted, restore
 from exports.errors import BadRowError
 from exports.render_ndjson import SOUND
 from exports.rows import ExportedEntry
@@ -84,6 +85,13 @@ COLUMNS = (
 _DATA, _DETACHED, _ID, _EVENT_ID = b',"data":', b',"data_sha256":', b',"id":', b',"event_id":'
 _AMENDMENT = b',"amendment":'
 _loads: Any = json.JSONDecoder().decode
+_SOUND = {str(verdict): str(verdict).encode() for verdict in SOUND}
+# What stands around the data of a first version, without the backslashes of JSON.
+_PLAIN_MEMBERS = re.compile(
+    b'{"action":"(%b)","actor":"(%b)"(?:,"event_id":"(%b)")?,"id":"(%b)"(?:,"ip":"(%b)")?(?:,"kid":"(%b)")?,'
+    b'"ledger":"(%b)","occurred_at":"(%b)","outcome":"(%b)","recorded_at":"(%b)","revision":1,"severity":"(%b)",'
+    b'"source":"(%b)","target":"(%b)","type":"(%b)","v":1}' % ((PLAIN,) * 14)
+)
 
 
 class _Parts(NamedTuple):
@@ -102,7 +110,7 @@ def header() -> bytes:
 
 def rows(entries: Iterable[ExportedEntry]) -> bytes:
     """Return the lines of these entries, which are in leaf order."""
-    return lines_of(map(_cells, entries))
+    return b"".join([_plain_line(entry) or lines_of([_cells(entry)]) for entry in entries])
 
 
 def footer(claim: Claim) -> bytes:
@@ -150,6 +158,47 @@ def parse_row(row: Mapping[str, str]) -> ExportedEntry:
         raise BadRowError("not a row of this format") from error
 
 
+def _plain_line(entry: ExportedEntry) -> bytes | None:
+    """Return the line that _cells leads to, in a third of the time, or None where a member is not a plain text."""
+    leaf_index, record, detached, key_id, signature, verdict, _ = entry
+    if verdict not in _SOUND or detached is not None:
+        return None
+    start, end = _data_of(record, _DATA)
+    members = record[:start] + record[end:]
+    if b"\\" in members:
+        if b"\\" in members.replace(rb"\\", b""):
+            return None
+        members = members.replace(rb"\\", b"\\")
+    match = _PLAIN_MEMBERS.fullmatch(members)
+    if match is None:
+        return None
+    action, actor, event_id, entry_id, ip, kid, *rest = match.groups(b"")
+    ledger, occurred_at, outcome, recorded_at, severity, source, target, kind = rest
+    if kid.decode() != (key_id or ""):
+        return None
+    return b"%d,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,1,,%b,,%b,inline,%b,%b,%b,\r\n" % (
+        leaf_index,
+        entry_id,
+        occurred_at,
+        recorded_at,
+        kind,
+        action,
+        actor,
+        target,
+        outcome,
+        severity,
+        source,
+        ip,
+        event_id,
+        ledger,
+        _SOUND[verdict],
+        quoted(neutral_json(record[start + len(_DATA) : end])),
+        kid,
+        b"" if signature is None else b2a_base64(signature, newline=False),
+        sha256(b"\x00" + record).hexdigest().encode(),
+    )
+
+
 def _cells(entry: ExportedEntry) -> list[str]:
     parts = _parts(entry)
     members, amendment, data, place = parts or ({}, "", "", "")
@@ -161,20 +210,13 @@ def _cells(entry: ExportedEntry) -> list[str]:
         neutralise(amendment),
         entry.verdict,
         neutralise(entry.reason),
-        _neutral_data(data),
+        neutralise(data),
         place,
         neutralise(entry.key_id or ""),
         "" if signature is None else b2a_base64(signature, newline=False).decode(),
         sha256(b"\x00" + entry.record).hexdigest(),
         "" if parts is not None else b2a_base64(entry.record, newline=False).decode(),
     ]
-
-
-def _neutral_data(data: str) -> str:
-    # A JSON object: its first character is a brace, and its control characters below U+0020 are escaped.
-    if data.isascii() and data[:1] == "{" and ";" not in data and "|" not in data and "\x7f" not in data:
-        return data
-    return neutralise(data)
 
 
 def _parts(entry: ExportedEntry) -> _Parts | None:
@@ -201,16 +243,21 @@ def _is_object_of_one_line(data: str) -> bool:
     return isinstance(json.loads(data), dict) and not any(space in data for space in "\t\r\n")
 
 
+def _data_of(record: bytes, begin: bytes) -> tuple[int, int]:
+    """Return where the data's member, which begins so, stands in a record. Raises ValueError for what is no record."""
+    end = record.rindex(_ID)
+    # Before the id stands a text if there is an event_id, and otherwise the brace or number that ends the data.
+    if record[end - 1 : end] == b'"':
+        end = record.rindex(_EVENT_ID, 0, end)
+    return record.index(begin), end
+
+
 def _split(record: bytes, detached: bytes | None) -> _Parts:
     """Take a record apart. No text in it holds an unescaped quotation mark, so that each cut is the only one there.
 
     Raises ValueError for what is no record.
     """
-    end = record.rindex(_ID)
-    # Before the id stands a text if there is an event_id, and otherwise the brace or number that ends the data.
-    if record[end - 1 : end] == b'"':
-        end = record.rindex(_EVENT_ID, 0, end)
-    start = record.index(_DATA if detached is None else _DETACHED)
+    start, end = _data_of(record, _DATA if detached is None else _DETACHED)
     cut = record.find(_AMENDMENT, 0, start)
     amendment = "" if cut < 0 else record[cut + len(_AMENDMENT) : start].decode()
     members: dict[str, Any] = _loads(record[: start if cut < 0 else cut].decode() + "}")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exports import render_csv
-from exports.csv_cells import neutralise, restore
+from exports.csv_cells import PLAIN, lines_of, neutral_json, neutralise, quoted, restore
 from exports.errors import BadRowError
 from exports.rows import ExportedEntry
 from signing.merkle import leaf_hash
@@ -91,6 +91,23 @@ def test_a_cell_that_we_never_write_is_refused(cell: str) -> None:
         restore(cell)
 
 
+@given(st.text(st.sampled_from("=+-@'\";| ,:{}aZ9~#(*\x7f\u202e＝a\\")))  # noqa: RUF001
+def test_a_plain_text_is_its_own_cell(text: str) -> None:
+    if re.fullmatch(PLAIN, text.encode()):
+        assert quoted(neutralise(text).encode()) == text.encode()
+
+
+def test_all_printable_ascii_but_what_is_quoted_or_escaped_is_plain() -> None:
+    characters = "".join(map(chr, range(0x20, 0x7F)))
+    assert "".join(one for one in characters if not re.fullmatch(PLAIN, f"a{one}".encode())) == '",;|'
+    assert "".join(one for one in characters if not re.fullmatch(PLAIN, one.encode())) == " \"'+,-;=@|"
+
+
+@given(st.text(st.sampled_from("=+-@'\";| ,{}a\x7f\u202e\u00a0＝Ä\\")))  # noqa: RUF001
+def test_a_json_text_is_neutralised_as_any_other(text: str) -> None:
+    assert neutral_json(f"{{{text}".encode()) == neutralise(f"{{{text}").encode()
+
+
 def test_rows_are_rfc_4180_with_iso_times() -> None:
     raw = render_csv.header() + render_csv.rows([entry(0), entry(1)])
     assert raw.count(b"\r\n") == 3
@@ -125,6 +142,39 @@ def test_a_row_leads_back_to_its_record(changes: dict[str, Any], *, signed: bool
         assert not row["record_base64"]
         assert render_csv.record_of(row) == made.record
         assert row["leaf_hash"] == leaf_hash(made.record).hex()
+
+
+_SOUND_ENTRIES = [
+    entry(),
+    entry(1),
+    entry(2, signed=False),
+    entry(3, actor="WORKGROUP\\PC$", target="C:\\a\\"),
+    entry(4, actor='a\\","actor":"b', target="\\u0041"),
+    entry(5, actor="\n", action="\\n"),
+    entry(6, actor="=1", target="x,y", source="a;=1"),
+    entry(7, data={}, event_id=None),
+    entry(8, data={"a": 'x;"=1', "b": "\x7f\u202e", "c": "a|@x"}),
+    entry(9, data={"big": "x" * 70_000}),
+    entry(10, amendment=AMENDMENT),
+    entry(11, actor="Ärger"),
+    entry(12)._replace(key_id="another"),
+]
+
+
+@pytest.mark.parametrize("made", _SOUND_ENTRIES)
+def test_the_quick_way_to_a_line_writes_what_the_long_one_does(made: ExportedEntry) -> None:
+    assert render_csv.rows([made]) == lines_of([render_csv._cells(made)])
+
+
+@given(st.text(st.sampled_from("=-@'\";| ,:{}a\\\n\x7f\u202eÄ"), min_size=1), st.integers(0, 3))
+def test_the_quick_way_writes_the_same_of_any_text(text: str, number: int) -> None:
+    made = entry(number, actor=text, target=text, event_id=text, source=text, data={text: text})
+    assert render_csv.rows([made]) == lines_of([render_csv._cells(made)])
+
+
+@pytest.mark.parametrize("made", _SOUND_ENTRIES[:4])
+def test_an_ordinary_entry_goes_the_quick_way(made: ExportedEntry) -> None:
+    assert render_csv._plain_line(made) == render_csv.rows([made])
 
 
 @given(
