@@ -1,19 +1,19 @@
 """From the parts of an export to its container: hashes, claim, report, manifest, signature.
 
-    1. the hashes of the rows, each format in a thread of its own, and the dataset digest on the way
+    1. the hashes of the rows, each format in a thread of its own, and the dataset digest in another
     2. the claim that names it, and what stands after the rows
     3. the report, signed as a PDF
     4. the manifest
     5. container and signature, written from the first byte to the last and hashed meanwhile
 
-This is what one worker does alone while the others wait, so the parts are read twice and no line of them is looked at:
-spans.py says where the records are. Nothing is held in memory but the report and what is small.
+This is what one worker does alone while the others wait, so it keeps two processors busy, reads the parts twice and
+looks at no line: spans.py says where the records are. Nothing is held in memory but the report and what is small.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,7 @@ from signing.queries import node_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
     from pathlib import Path
     from types import ModuleType
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from signing.cms import TimeStamper
 
 _PEM = "application/x-pem-file"
+_PIECES_BEHIND = 4  # of about files.CHUNK bytes
 _SIGNED_ONCE = (SigningKey.State.ACTIVE, SigningKey.State.RETIRED)
 
 
@@ -88,9 +90,10 @@ def assemble(
     members.insert(0, Member.of(names.MANIFEST, "application/json", manifest.to_json()))
     path = directory / file_name(export)
     sign = partial(cms.sign, signer=signer, at=at, time_stamp=time_stamp)
-    with path.open("wb") as target, _Hashed(target) as hashed:  # 5
-        write_container(hashed, members, sign)
-    return Assembled(path, claim, hashed.digest.hexdigest())
+    digested = sha256()
+    with path.open("wb") as target, _Behind(digested.update) as hashing:  # 5
+        write_container(_Hashed(target, hashing), members, sign)
+    return Assembled(path, claim, digested.hexdigest())
 
 
 class _Source:
@@ -110,11 +113,15 @@ class _Source:
             for piece in self.rows():
                 self._sums.add(piece)
             return
+        with _Behind(self._sums.add) as summing:
+            for lines, records in self._lines_and_records():
+                summing.add(lines)
+                self.records.update(records)
+
+    def _lines_and_records(self) -> Iterator[tuple[bytes, bytes]]:
         for name, span in zip(self._names, self._spans, strict=True):
             with files.open_stored(name) as stored:
-                for lines, records in spans.read(b"".join(files.pieces([span])), stored):
-                    self._sums.add(lines)
-                    self.records.update(records)
+                yield from spans.read(b"".join(files.pieces([span])), stored)
 
     def member(self, claim: Claim) -> Member:
         """Return the file, which must have been added up."""
@@ -141,25 +148,40 @@ class _Source:
         return map(render_ndjson.parse_row, self.lines())
 
 
-class _Hashed:
-    """A file that is written and hashed at the same time: a piece is hashed by a thread while it goes to the disk."""
+class _Behind:
+    """Has a thread take pieces in their order, while whoever adds them goes on: at most _PIECES_BEHIND of them wait."""
 
-    def __init__(self, target: IO[bytes]) -> None:
-        self.digest = sha256()
-        self._target = target
+    def __init__(self, take: Callable[[bytes], object]) -> None:
+        self._take = take
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self._waiting: deque[Future[object]] = deque()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
+        for taken in self._waiting:
+            taken.result()
+
+    def add(self, piece: bytes) -> None:
+        """Go on with these bytes; all are taken when the block ends."""
+        self._waiting.append(self._thread.submit(self._take, piece))
+        if len(self._waiting) > _PIECES_BEHIND:
+            self._waiting.popleft().result()
+
+
+class _Hashed:
+    """A file that is written and hashed at the same time."""
+
+    def __init__(self, target: IO[bytes], hashing: _Behind) -> None:
+        self._target = target
+        self._hashing = hashing
 
     def write(self, piece: bytes) -> None:
         """Go on with these bytes."""
-        hashed = self._thread.submit(self.digest.update, piece)
+        self._hashing.add(piece)
         self._target.write(piece)
-        hashed.result()
 
 
 def _claim(export: Export, parts: Sequence[ExportPart], signer: Certified, *, digest: str, at: datetime) -> Claim:

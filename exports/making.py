@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from exports.sources import Reader
     from signing.merkle import NodeReader
 
-PART_LEAVES = 16 * CHUNK
+PART_LEAVES = 4 * CHUNK
 PROOF, SPANS = "proof", "spans"
-_BATCH = 1_024  # entries that are rendered at once
+_BATCH = 256  # entries that are rendered at once; few enough to stay in the cache of a processor
 
 
 @dataclass(slots=True)
