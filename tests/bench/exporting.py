@@ -2,8 +2,9 @@
 
 Ours is an order and its making in a process of its own, from the start of that process to the stored container: entries
 read and judged as `verify` does, two formats, the proof, the signature. The peer is PostgreSQL's own client writing the
-columns that a row of ours shows, as CSV. Two workers are two such processes on one order. What one worker made is then
-verified offline: the tool as whoever got the container runs it, with the keys pinned, so that it says "all is right".
+columns that a row of ours shows, once, as CSV; not verdict and leaf hash, which an export finds out. Two workers are
+two such processes on one order. What one worker made is then verified offline: the tool as whoever got the container
+runs it, with the keys pinned, so that it says "all is right".
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 _BATCH = 1_000
 _COLUMNS = (
     "leaf_index, id, occurred_at, recorded_at, type, action, actor, target, outcome, severity, source, ip, event_id, "
-    "ledger_id, revision, convert_from(record, 'UTF8'), key_id, signature"
+    "ledger_id, revision, convert_from(record, 'UTF8'), detached_data, key_id, signature"
 )
 
 
