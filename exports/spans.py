@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
+from itertools import accumulate
+from operator import add
 from typing import IO, TYPE_CHECKING
 
 from exports import render_ndjson
 from exports.errors import BadRowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from exports.rows import ExportedEntry
 
 _SPAN = struct.Struct("<II")
 _PIECE = 1 << 20  # bytes of lines that are read at once
-_Span = tuple[int, int]
 
 
 def of(lines: Iterable[bytes], entries: Iterable[ExportedEntry]) -> bytes:
@@ -30,37 +32,28 @@ def of(lines: Iterable[bytes], entries: Iterable[ExportedEntry]) -> bytes:
 
 
 def read(spans: bytes, source: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the lines of a part in pieces, and with each its records, a newline after every one.
+    """Yield the lines of a part in pieces of whole lines, and with each its records, a newline after every one.
 
-    Raises BadRowError if the lines are not those of the spans.
+    A piece has at most _PIECE bytes, or one line. Raises BadRowError if the lines are not those of the spans.
     """
-    for batch in _batches(spans):
-        size = sum(line for line, _ in batch)
-        lines = source.read(size)
-        if len(lines) != size or lines[-1:] != b"\n":
+    numbers = struct.unpack(f"<{len(spans) // 4}I", spans)
+    lines, records = numbers[::2], numbers[1::2]
+    ends = list(accumulate(lines))
+    first, begin = 0, 0
+    while first < len(ends):
+        after = max(bisect_right(ends, begin + _PIECE), first + 1)
+        size = ends[after - 1] - begin
+        piece = source.read(size)
+        if len(piece) != size or piece[-1:] != b"\n":
             raise BadRowError("the rows of a part are not those that were made")
-        yield lines, b"\n".join([*_records(lines, batch), b""])
+        yield piece, b"\n".join([*_records(piece, lines[first:after], records[first:after]), b""])
+        first, begin = after, ends[after - 1]
     if source.read(1):
         raise BadRowError("the rows of a part are not those that were made")
 
 
-def _records(lines: bytes, batch: list[_Span]) -> Iterator[bytes]:
-    at = 0
-    for line, record in batch:
-        begin = at + len(render_ndjson.RECORD)
-        at += line
-        yield lines[begin : begin + record] if record else render_ndjson.record_of(lines[at - line : at - 1])
-
-
-def _batches(spans: bytes) -> Iterator[list[_Span]]:
-    """Yield the spans in batches of at most _PIECE bytes of lines, or of one line."""
-    batch: list[_Span] = []
-    size = 0
-    for span in _SPAN.iter_unpack(spans):
-        if batch and size + span[0] > _PIECE:
-            yield batch
-            batch, size = [], 0
-        batch.append(span)
-        size += span[0]
-    if batch:
-        yield batch
+def _records(piece: bytes, lines: Sequence[int], records: Sequence[int]) -> Iterator[bytes]:
+    if not all(records):
+        return map(render_ndjson.record_of, piece[:-1].split(b"\n"))
+    begins = list(accumulate(lines[:-1], initial=len(render_ndjson.RECORD)))
+    return map(piece.__getitem__, map(slice, begins, map(add, begins, records)))

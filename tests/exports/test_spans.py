@@ -13,6 +13,7 @@ ENTRIES = [
     entry(0),
     entry(1)._replace(record=b"no record\nof one line", verdict=Verdict.TAMPERED, reason="not the leaf"),
     entry(2)._replace(record=b"", verdict=Verdict.MISSING, reason="gone"),
+    entry(2)._replace(record=b'{"an":\r"object"}', verdict=Verdict.TAMPERED, reason='","leaf_index":'),
     *(entry(number, data={"text": "x" * 1_500}) for number in range(3, 900)),
     entry(900, data={"text": "ä" * 70_000}),
 ]
