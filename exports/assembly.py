@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 
@@ -91,8 +91,8 @@ def assemble(
     path = directory / file_name(export)
     sign = partial(cms.sign, signer=signer, at=at, time_stamp=time_stamp)
     digested = sha256()
-    with path.open("wb") as target, _Behind(digested.update) as hashing:  # 5
-        write_container(_Hashed(target, hashing), members, sign)
+    with path.open("wb") as target, _Behind(target.write) as writing, _Behind(digested.update) as hashing:  # 5
+        write_container(_Both(writing, hashing), members, sign)
     return Assembled(path, claim, digested.hexdigest())
 
 
@@ -171,17 +171,16 @@ class _Behind:
             self._waiting.popleft().result()
 
 
-class _Hashed:
-    """A file that is written and hashed at the same time."""
+class _Both:
+    """Where a container goes: to its file, and through its hash at the same time."""
 
-    def __init__(self, target: IO[bytes], hashing: _Behind) -> None:
-        self._target = target
-        self._hashing = hashing
+    def __init__(self, *behind: _Behind) -> None:
+        self._behind = behind
 
     def write(self, piece: bytes) -> None:
         """Go on with these bytes."""
-        self._hashing.add(piece)
-        self._target.write(piece)
+        for taking in self._behind:
+            taking.add(piece)
 
 
 def _claim(export: Export, parts: Sequence[ExportPart], signer: Certified, *, digest: str, at: datetime) -> Claim:
