@@ -137,7 +137,7 @@ def export_signer(person: str, *, at: datetime | None = None) -> Certified:
 
 def _why_nobody_signs(person: str, rows: Sequence[ExportCertificate]) -> str:
     if not rows:
-        return f"{person} has no export key: ./auditlog export_keys create {person} --reason …"
+        return f"{person} has no export key: make one under Exports, or with ./auditlog export_keys create"
     newest = rows[0]
     if newest.revoked_at is not None:
         return f"the certificate of {person} was revoked on {newest.revoked_at:%Y-%m-%d}: issue a new one"

@@ -164,6 +164,7 @@ def _notice(claim: Claim) -> Markup:
         kind="bad" if alarming else "doubt",
         heading=f"Warning: this export holds {number} that did not verify",
         kinds=kinds,
+        what="It is" if claim.marked == 1 else "Each is",
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from urllib.parse import urlencode
 
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views import View
 
 from activity import search
@@ -22,7 +24,7 @@ from exports.downloads import as_attachment, contents
 from exports.errors import BadOrderError, QuotaError
 from exports.models import Export
 from exports.services import ORDER_PERMISSION
-from exports.sources import ENTRIES
+from exports.sources import ENTRIES, source_of
 from exports.views.forms import OrderForm
 from signing.errors import ExportKeyError
 
@@ -162,7 +164,7 @@ class Order(Exporting):
             found = search.find(search_of(asked, {ledger}))
         except BadQueryError:  # said on the page when it is ordered
             return {"named": count}
-        return {"named": count, "lines": lines_of(check_entries(found.entries))}
+        return {"named": count, "lines": lines_of(check_entries(found.entries)), "more": found.next is not None}
 
 
 class Follow(Exporting):
@@ -175,9 +177,15 @@ class Follow(Exporting):
         export = self.seen(export_id)
         shown: dict[str, Any] = {"export": export, "progress": queries.progress(export)}
         shown["verdicts"] = queries.verdicts(export)
+        shown["filters"] = [
+            (name, text.replace(",", ", ") if name == NAMED else text) for name, text in export.filters.items()
+        ]
         shown["is_own"] = export.ordered_by_id == request.user.pk
         if export.state == Export.State.READY:
             shown["files"] = contents(export)
+        elif not export.is_open and source_of(export.ledger) is ENTRIES:
+            asked = urlencode({**export.filters, "ledger": export.ledger.name})
+            shown["again"] = f"{reverse('order-export')}?{asked}"
         return render(request, "exports/follow.html", shown)
 
 

@@ -16,6 +16,8 @@ def test_an_export_is_looked_at_and_never_changed(olivia: User) -> None:
     assert f'href="/exports/{export.pk}/"' in client.get("/admin/exports/export/").content.decode()
     page = client.get(f"/admin/exports/export/{export.pk}/change/")
     assert export.dataset_digest in page.content.decode()
+    assert f'href="/exports/{export.pk}/"' in page.content.decode()
+    assert "audit of orders" in page.content.decode()
     assert b'name="purpose"' not in page.content
     assert client.post(f"/admin/exports/export/{export.pk}/change/", {"purpose": "x"}).status_code == 403
     assert client.get("/admin/exports/export/add/").status_code == 403

@@ -191,12 +191,16 @@ def test_a_large_export_shows_how_far_it_is(olivia: User, monkeypatch: pytest.Mo
 
 def test_an_export_is_cancelled_from_its_page(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "FEW", -1)
-    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    named = {"leaf_indexes": "0,1"}
+    export = services.order(by=olivia, ledger="activity", filters=named, formats=["csv"], purpose="audit").export
     address = f"/exports/{export.pk}/cancel/"
     assert signed_in(person("otto")).post(address).status_code == 403
     assert signed_in(olivia).post(address).status_code == 302
     assert signed_in(olivia).post(address).status_code == 409
-    assert "It was cancelled" in page(signed_in(olivia), f"/exports/{export.pk}/")
+    ended = page(signed_in(olivia), f"/exports/{export.pk}/")
+    assert "It was cancelled" in ended
+    assert 'href="/exports/new/?leaf_indexes=0%2C1&amp;ledger=activity">Order the same again' in ended
+    assert "<strong>leaf_indexes</strong> 0, 1<" in ended
 
 
 def test_others_see_exports_of_ledgers_they_read_and_only_with_the_right(olivia: User) -> None:
