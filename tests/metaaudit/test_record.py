@@ -1,10 +1,12 @@
 """The record of an access: its bytes, its query hash, and the columns that follow from it."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +14,7 @@ from activity.record import MAX_RECORD
 from metaaudit.errors import UnknownActionError
 from metaaudit.record import ANONYMOUS, Access, Who, columns_of, draft, query_hash, seen_text
 from metaaudit.vocabulary import ACTIONS, Auth
+from tests.clusters import PROJECT
 
 ADA = Who("user:7", "ada", Auth.SESSION, "0123456789abcdef")
 ACCESS = Access(
@@ -126,3 +129,14 @@ def test_a_record_never_grows_over_its_limit() -> None:
 def test_the_hash_does_not_depend_on_what_came_out() -> None:
     members = said(ACCESS)
     assert query_hash({**members, "status": 404, "result_count": 0, "at": "then"}) == members["query_hash"]
+
+
+def test_the_page_for_auditors_explains_every_member_and_no_other_action() -> None:
+    page = (PROJECT / "docs" / "meta-audit.md").read_text(encoding="utf-8")
+    by_field = page[page.index("| members |") : page.index("| rule |")]
+    rows = [row.split("|")[1] for row in by_field.splitlines() if row.startswith("|")]
+    explained = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    whole = replace(ACCESS, completes=UUID(int=1), searches=[{"ledgers": ["activity"]}])
+    assert explained == set(said(whole))
+    by_rule = page[page.index("| rule |") : page.index("Of locks and overrides")]
+    assert set(re.findall(r"`([a-z_]+)`", by_rule)) <= ACTIONS.keys() | said(whole).keys() | {"saw_target"}
