@@ -29,17 +29,23 @@ from exports.services import MAX_CASE, MAX_PURPOSE
 _TAGS = ["Exports"]
 _FORMATS: Shape = list_of({"type": "string", "enum": list(Export.Format.values)})
 _FILTERS: Shape = {"type": "object", "additionalProperties": STRING}
-_FILTERS_HELP = (
-    "As the parameters of `GET /api/v1/logs`, without ledger, order and paging. `leaf_indexes` names entries one by "
-    "one: each of them is exported, and a leaf that does not stand in the ledger is refused by name."
+_OF_ENTRIES = (
+    "Of a ledger of entries: the parameters of `GET /api/v1/logs`, without `ledger`, `order` and paging. "
+    "`leaf_indexes` names entries one by one: each of them is exported, and a leaf that does not stand in the ledger "
+    "is refused by name."
+)
+_OF_ACCESSES = (
+    "Of a ledger of accesses, such as `meta`: those of `GET /api/v1/meta-logs`, without paging: `user`, `action`, "
+    "`auth`, `phase`, `route`, `path`, `request_id`, `status`, `query_hash`, `saw_entry`, `saw_target`, `saw_actor`, "
+    "`from` (inclusive) and `to` (exclusive). Every value is a string, `status` too."
 )
 ORDER = object_of(
     "ExportOrder",
     "What is to be exported, as what and why.",
     {
         "ledger": LEDGER,
-        "filters": said(_FILTERS, _FILTERS_HELP),
-        "formats": {**_FORMATS, "minItems": 1},
+        "filters": said(_FILTERS, f"{_OF_ENTRIES} {_OF_ACCESSES}"),
+        "formats": said({**_FORMATS, "minItems": 1}, "Of accesses `csv`, `ndjson` and `json`."),
         "purpose": said({"type": "string", "minLength": 1, "maxLength": MAX_PURPOSE}, "Stands on the first page."),
         "case": {"type": "string", "maxLength": MAX_CASE, "default": ""},
     },
@@ -91,6 +97,12 @@ _ORDERED = {
     "case": "2026-117",
 }
 _ORDERED_BY_NAME = _ORDERED | {"filters": {"leaf_indexes": "3,7,12"}, "purpose": "the three sign-ins of the complaint"}
+_ACCESSES_ORDERED = {
+    "ledger": "meta",
+    "filters": {"saw_target": "patient/4711", "from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"},
+    "formats": ["csv", "ndjson"],
+    "purpose": "who saw patient 4711 in March",
+}
 _ID = OpenApiParameter(
     "export_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH, description="The id of an export."
 )
@@ -117,6 +129,7 @@ order_export = extend_schema(
     examples=[
         OpenApiExample("an order", value=_ORDERED, request_only=True),
         OpenApiExample("entries named one by one", value=_ORDERED_BY_NAME, request_only=True),
+        OpenApiExample("an order of accesses", value=_ACCESSES_ORDERED, request_only=True),
     ],
 )
 get_export = extend_schema(

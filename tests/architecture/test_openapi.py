@@ -1,6 +1,7 @@
 """The OpenAPI document: whole, valid, true to the table of errors, and true to what version 1 promised."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
@@ -14,6 +15,7 @@ from activity import filters
 from auditlog_project import api_errors
 from auditlog_project.management.commands.openapi import error_table
 from auditlog_project.openapi import document
+from metaaudit import filters as access_filters
 from tests.architecture.openapi_promise import broken
 from tests.clusters import PROJECT
 
@@ -60,6 +62,14 @@ def test_each_operation_says_what_it_is(present: Shape) -> None:
 def test_every_filter_is_described(present: Shape) -> None:
     described = {one["name"] for one in find(present)["parameters"]}
     assert described == filters.PARAMETERS | {"data"}
+
+
+def test_every_filter_of_accesses_is_described_where_they_are_listed_and_ordered(present: Shape) -> None:
+    listed = {one["name"] for one in present["paths"]["/api/v1/meta-logs"]["get"]["parameters"]}
+    assert listed == set(access_filters.PARAMETERS)
+    told: str = schemas(present)["ExportOrder"]["properties"]["filters"]["description"]
+    of_accesses = told[told.index("Of a ledger of accesses") :]
+    assert set(re.findall(r"`(\w+)`", of_accesses)) == listed - {"limit", "cursor"} | {"meta"}
 
 
 def test_what_needs_a_login_says_so(present: Shape) -> None:
