@@ -126,6 +126,8 @@ class _Watched:
         if (name := rules.counted_as(route, self._method, status)) and not self.shown.count:
             counts.add(name)
             return response
+        # What a browser or a proxy keeps is shown again without anybody hearing of it.
+        response.setdefault("Cache-Control", "private, no-store")
         who = self._who or who_of(self._request, self._visitor)
         if self._is_a_strangers(who, status):
             counts.add(f"strangers-{status}:{address_of(self._request)}")

@@ -38,6 +38,7 @@ class Left(NamedTuple):
     phases: list[str]
     counted: int
     status: int
+    may_be_kept: bool
 
 
 def ask(client: Client, method: str, address: str) -> Left:
@@ -48,7 +49,8 @@ def ask(client: Client, method: str, address: str) -> Left:
         b"".join(response)
     made = list(MetaLog.objects.order_by("leaf_index")[number:])
     assert {one.action for one in made} <= ACTIONS.keys()
-    left = Left([one.phase for one in made], sum(counts._waiting.values()), response.status_code)
+    may_be_kept = "no-store" not in response.get("Cache-Control", "")
+    left = Left([one.phase for one in made], sum(counts._waiting.values()), response.status_code, may_be_kept)
     transaction.savepoint_rollback(before)
     transaction.set_rollback(False)
     return left
@@ -89,6 +91,8 @@ def test_every_url_leaves_its_records(broker: str, monkeypatch: pytest.MonkeyPat
             may, counted = expected(pattern, method, left.status)
             if left.phases not in may or left.counted != counted:
                 wrong.append(f"{method} {pattern} ({left.status}) left {left.phases}, counted {left.counted}")
+            if left.phases and left.may_be_kept:
+                wrong.append(f"{method} {pattern} ({left.status}) may be kept, and shown again without a record")
     assert not wrong, "\n".join(wrong)
 
 

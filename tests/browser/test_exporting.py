@@ -117,11 +117,16 @@ def test_every_page_is_accessible_wide_and_light_narrow_and_dark(
 
 
 def look_at(page: Page, address: str) -> None:
-    page.set_viewport_size(DESKTOP)
-    page.emulate_media(color_scheme="light")
     shown = page.goto(address)
     assert shown is not None
     assert shown.ok, address
+    look_both_ways(page)
+
+
+def look_both_ways(page: Page) -> None:
+    """Look at the page that is open, wide and light, then narrow and dark."""
+    page.set_viewport_size(DESKTOP)
+    page.emulate_media(color_scheme="light")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     accessible(page)
     page.set_viewport_size(PHONE)
