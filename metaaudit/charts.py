@@ -1,6 +1,6 @@
 """Activity per user over time as a picture: SVG without script and style, so that it runs under any policy. Pure.
 
-One row a user, one bar a day; each bar says its number in a title, and the table beside it says the same in words.
+One strip a user, one bar a day; each bar says its number in a title, and the table around it has the sum of each strip.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DAY, _ROW, _LEFT, _TOP = 14, 44, 150, 24  # pixels
+_HIGH = 32  # units that the highest bar has
+_GAP = 0.1  # of a day, on both sides of its bar
 _MAX_USERS = 12
-_MAX_NAME = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +47,22 @@ def rows_of(found: Sequence[tuple[date, str, int]], first: date, days: int) -> l
     return [*rows[: _MAX_USERS - 1], others]
 
 
-def svg(rows: Sequence[Row], first: date, days: int) -> str:
-    """Return the picture. Bars of all rows have one scale."""
-    highest = max((number for row in rows for number in row.numbers), default=0) or 1
-    width, height = _LEFT + days * _DAY + 10, _TOP + len(rows) * _ROW + 10
-    last = first + timedelta(days=days - 1)
-    label = f"Accesses per user and day, {first} to {last}"
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{label}" font-size="12">',
-        f'<text x="{_LEFT}" y="14" fill="currentColor">{first}</text>',
-        f'<text x="{width - 10}" y="14" text-anchor="end" fill="currentColor">{last}</text>',
-    ]
-    for place, row in enumerate(rows):
-        base = _TOP + (place + 1) * _ROW - 6
-        name = row.name if len(row.name) <= _MAX_NAME else f"{row.name[: _MAX_NAME - 1]}…"
-        parts.append(f'<text x="{_LEFT - 8}" y="{base}" text-anchor="end" fill="currentColor">{escape(name)}</text>')
-        ends = f'x1="{_LEFT}" y1="{base}" x2="{width - 10}" y2="{base}"'
-        parts.append(f'<line {ends} stroke="currentColor" opacity="0.3"/>')
-        for day, number in enumerate(row.numbers):
-            if number:
-                tall = max(1, round((_ROW - 12) * number / highest))
-                told = f"{escape(row.name)}, {first + timedelta(days=day)}: {number}"
-                parts.append(
-                    f'<rect x="{_LEFT + day * _DAY + 1}" y="{base - tall}" width="{_DAY - 2}" height="{tall}" '
-                    f'fill="currentColor" opacity="0.75"><title>{told}</title></rect>'
-                )
+def highest_of(rows: Sequence[Row]) -> int:
+    """Return the most that anybody did in a day: the scale that the strips of all rows have in common."""
+    return max((number for row in rows for number in row.numbers), default=0)
+
+
+def strip(row: Row, first: date, highest: int) -> str:
+    """Return the picture of one row. It is as wide as there is room: a unit is a day, and nothing in it is text."""
+    label = escape(f"{row.name}: {row.total} in {len(row.numbers)} days")
+    box = f'viewBox="0 0 {len(row.numbers)} {_HIGH}" preserveAspectRatio="none"'
+    parts = [f'<svg class="strip" {box} role="img" aria-label="{label}">']
+    for day, number in enumerate(row.numbers):
+        if number:
+            tall = max(1, round(_HIGH * number / highest))
+            told = f"{escape(row.name)}, {first + timedelta(days=day)}: {number}"
+            parts.append(
+                f'<rect x="{day + _GAP}" y="{_HIGH - tall}" width="{1 - 2 * _GAP}" height="{tall}" '
+                f'fill="currentColor"><title>{told}</title></rect>'
+            )
     return "".join([*parts, "</svg>"])

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from playwright.sync_api import Page
 
-from activity import authority
+from activity import amending, authority
+from activity.models import ActivityLog
 from activity.record import Event
 from activity.services import record
-from auditlog_project.roles import AUDITOR_OF_AUDITORS, READER
+from auditlog_project.roles import AUDITOR_OF_AUDITORS, COMPLIANCE_OFFICER, READER
 from exports.models import Export
 from metaaudit.models import MetaLog
 from signing import export_keys
 from tests.browser.conftest import PASSWORD, Site
-from tests.browser.test_exporting import look_at
+from tests.browser.test_exporting import look_at, look_both_ways
 
 NOW = datetime.now(UTC)
 PATIENT = Event("clinic.record", "read", "ann", NOW, "clinic", target="patient/4711")
@@ -97,3 +99,36 @@ def test_every_page_is_accessible_wide_and_light_narrow_and_dark(accesses: MetaL
     with browse(name="ada") as page:
         look_at(page, "/meta-logs/")
         look_at(page, "/meta-logs/activity/")
+
+
+def test_a_replay_is_accessible_whatever_comes_out(accesses: MetaLog, browse: Callable[..., Any], site: Site) -> None:
+    rex, cora = User.objects.get(username="rex"), User.objects.create_user("cora", password=PASSWORD)
+    cora.groups.add(Group.objects.get(name=COMPLIANCE_OFFICER))
+    authority.grant_ledger(ledger="activity", to=cora, by="test", reason="test")
+    entry = ActivityLog.objects.get(target="patient/4711")
+    amending.amend(entry_id=entry.pk, changes={"target": "patient/4712"}, by=cora, reason="the other patient")
+    ada = Client()
+    ada.force_login(User.objects.get(username="ada"))
+    ada.get("/verify/")
+    nothing = MetaLog.objects.get(path="/verify/")
+    with browse(name="rex") as page:
+        replayed(page, accesses, "You may not read this ledger.")
+        replayed(page, nothing, "Nothing of the log was shown")
+        rex.groups.add(Group.objects.get(name=READER))
+        replayed(page, accesses, "The same: 1 entry")
+        assert page.get_by_role("heading", name="Then").is_visible()
+        assert page.get_by_label("Record then").inner_text() != page.get_by_label("Record now").inner_text()
+        assert page.locator("del").inner_text() == "patient/4711"
+        assert page.locator("ins").inner_text() == "patient/4712"
+        intruder = site.database.superuser()
+        intruder.execute("ALTER TABLE activity_revisions DISABLE TRIGGER ALL")
+        intruder.execute("DELETE FROM activity_revisions")
+        replayed(page, accesses, "Not the same as was recorded.")
+
+
+def replayed(page: Page, access: MetaLog, says: str) -> None:
+    """Run an access again and look at what is said of it."""
+    page.goto(f"/meta-logs/{access.pk}/")
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_text(says).wait_for()
+    look_both_ways(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.test import Client
 
 from activity.services import record, record_many
 from auditlog_project.roles import AUDITOR, AUDITOR_OF_AUDITORS, READER
-from metaaudit.charts import Row, rows_of, svg
+from metaaudit.charts import Row, highest_of, rows_of, strip
 from metaaudit.models import MetaLog
 from metaaudit.rows import CSV_COLUMNS
 from signing.merkle import leaf_hash
@@ -177,9 +178,16 @@ def test_the_picture_escapes_names_and_takes_the_rest_together() -> None:
     day = date(2026, 11, 24)
     rows = rows_of([(day, f"<{number}>", number + 1) for number in range(15)], day, 1)
     assert (len(rows), rows[-1].name, sum(row.total for row in rows)) == (12, "4 others", 120)
-    assert "&lt;14&gt;" in svg(rows, day, 1)
-    assert "<14>" not in svg(rows, day, 1)
-    assert svg([Row("a", (0,))], day, 1).count("<rect") == 0
+    pictures = [strip(row, day, highest_of(rows)) for row in rows]
+    assert "&lt;14&gt;" in pictures[0]
+    assert "<14>" not in pictures[0]
+    assert strip(Row("a", (0,)), day, 0).count("<rect") == 0
+
+
+def test_the_strips_have_one_scale() -> None:
+    rows = [Row("a", (8, 0)), Row("b", (2, 4))]
+    heights = [re.findall(r'height="(\d+)"', strip(row, date(2026, 11, 24), highest_of(rows))) for row in rows]
+    assert heights == [["32"], ["8", "16"]]
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
