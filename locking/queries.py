@@ -125,10 +125,10 @@ def locks_of(entry: ActivityLog) -> QuerySet[LogLock]:
 
 def locks_in(ledgers: Iterable[str]) -> QuerySet[LogLock]:
     """Return the locks of these ledgers, the newest first."""
-    return LogLock.objects.filter(ledger__in=_rows_of(ledgers)).select_related("ledger").order_by("-pk")
+    return LogLock.objects.filter(ledger__in=rows_of(ledgers)).select_related("ledger").order_by("-pk")
 
 
-def _rows_of(ledgers: Iterable[str]) -> list[Ledger]:
+def rows_of(ledgers: Iterable[str]) -> list[Ledger]:
     """Return the ledgers by their ids: of a name the planner does not know how many rows there are."""
     return [ledger_named(name) for name in ledgers]
 
@@ -223,7 +223,7 @@ def overrides_of(entry: ActivityLog) -> QuerySet[LockOverride]:
 
 def policies_in(ledgers: Iterable[str]) -> QuerySet[LockPolicy]:
     """Return the policies of these ledgers by name."""
-    return LockPolicy.objects.filter(ledger__in=_rows_of(ledgers)).select_related("ledger").order_by("name")
+    return LockPolicy.objects.filter(ledger__in=rows_of(ledgers)).select_related("ledger").order_by("name")
 
 
 def overrides_to_decide(ledgers: Iterable[str]) -> QuerySet[LockOverride]:

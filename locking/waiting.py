@@ -102,7 +102,7 @@ def release_step(made: LogLock, user: User | AnonymousUser) -> OpenStep:
         since=_asked_at(made),
         who=f"To be released by {who}.",
         address=reverse("lock", args=[made.pk]),
-        button="Look and release",
+        button="Look and decide",
         is_yours=is_yours,
     )
 

@@ -81,17 +81,17 @@ def consequences(kind: str, until: datetime | None) -> list[str]:
             "The hold has no end. Two people lift it: one asks for its release, an approver gives it.",
             "It applies beside any retention: an entry is free when the last lock that covers it has ended.",
         ]
-    said = [f"Nobody amends or removes these entries {ends}, whichever way he takes: PostgreSQL refuses it."]
+    has_end = until is not None
+    length = "It can be extended, never shortened." if has_end else "It has no end, and nobody gives it one."
+    who = "Two people can release it, or let exactly named entries change for a day at most."
     if kind == _COMPLIANCE:
-        return [
-            *said,
-            "Nobody ends this lock before: no administrator, no approver, no override.",
-            "It can be extended, never shortened.",
-        ]
+        who = f"Nobody ends this lock{' before' if has_end else ''}: no administrator, no approver, no override."
+    elif has_end:
+        who = f"Before its end {who[:1].lower()}{who[1:]}"
     return [
-        *said,
-        "Before its end two people can release it, or let exactly named entries change for a day at most.",
-        "It can be extended, never shortened.",
+        f"Nobody amends or removes these entries {ends}, whichever way he takes: PostgreSQL refuses it.",
+        who,
+        length,
     ]
 
 

@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from locking import queries, rights, timeline
-from locking.admin.rows import LockingAdmin
+from locking.admin.rows import LedgerFilter, LockingAdmin
 from locking.models import LogLock
 from locking.wording import end_words, moment_words, scope_words
 from signing.admin.pages import Link, Section, badge, code
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 State = LogLock.State
+_TONES: dict[str, str] = {State.APPLYING: "doubt", State.IN_FORCE: "good"}
 
 
 @admin.register(LogLock)
@@ -30,7 +31,7 @@ class LockAdmin(LockingAdmin):
 
     add_label = "Lock entries"
     list_display = ("number", "kind", "scope_shown", "count_shown", "state_shown", "lasts")
-    list_filter = ("state", "kind", "ledger")
+    list_filter = ("state", "kind", LedgerFilter)
     list_select_related = ("ledger",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -53,8 +54,8 @@ class LockAdmin(LockingAdmin):
 
     @admin.display(description="lock")
     def number(self, lock: LogLock) -> str:
-        """Return its name."""
-        return str(lock)
+        """Return its name, in one line."""
+        return str(lock).replace(" ", "\N{NO-BREAK SPACE}")
 
     @admin.display(description="for")
     def scope_shown(self, lock: LogLock) -> str:
@@ -70,10 +71,14 @@ class LockAdmin(LockingAdmin):
     def state_shown(self, lock: LogLock) -> SafeString:
         """Return the state, with how far it is while it is applied, extended or lifted."""
         percent = queries.progress(lock)
-        shown = badge(lock.get_state_display())
-        extended = " being extended," if lock.is_being_extended else ""
-        asked = " release asked for" if lock.state == State.IN_FORCE and lock.release_requested_by else ""
-        return format_html("{}{}{}{}", shown, extended, "" if percent is None else f" {percent} %", asked)
+        shown = [badge(lock.get_state_display(), _TONES.get(lock.state, ""))]
+        if lock.is_being_extended:
+            shown.append(badge("being extended", "doubt"))
+        if percent is not None:
+            shown.append(format_html("{}&nbsp;%", percent))
+        if lock.state == State.IN_FORCE and lock.release_requested_by:
+            shown.append(badge("release asked for", "doubt"))
+        return format_html_join(" ", "{}", ((one,) for one in shown))
 
     def lasts(self, lock: LogLock) -> str:
         """Return when it ends."""

@@ -36,8 +36,8 @@ class OverrideAdmin(LockingAdmin):
 
     @admin.display(description="override")
     def number(self, made: LockOverride) -> str:
-        """Return its name."""
-        return str(made)
+        """Return its name, in one line."""
+        return str(made).replace(" ", "\N{NO-BREAK SPACE}")
 
     @admin.display(description="entries")
     def entries_shown(self, made: LockOverride) -> str:

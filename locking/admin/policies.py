@@ -11,6 +11,7 @@ Django's own forms, which have one, are not used.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -246,7 +247,8 @@ def _what_it_does(rule: dict[str, Any], kind: str, lock_days: int | None) -> lis
     if rule["kind"] in {"age", "period"}:
         said.append("The database obeys the deadline even where no worker runs.")
     said.append(f"Each of its locks lasts {last_words(kind, lock_days)}.")
-    return [*said, *consequences(kind, None)[1:]]
+    ends = None if lock_days is None else datetime.now(UTC) + timedelta(days=lock_days)
+    return [*said, *consequences(kind, ends)[1:]]
 
 
 def _lock_line(lock: LogLock) -> SafeString:

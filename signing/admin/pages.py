@@ -38,9 +38,9 @@ _KEY_DIGITS = 18  # fewer than those of the largest bigint
 _STATES = {"active": "good", "compromised": "bad"}
 
 
-def badge(word: str) -> SafeString:
-    """Return a verdict, outcome or state as the badge that it is everywhere."""
-    tone = Verdict(word).tone if word in set(Verdict) else _STATES.get(word, "plain")
+def badge(word: str, tone: str = "") -> SafeString:
+    """Return a verdict, outcome or state as the badge that it is everywhere; with `tone`, something else as one."""
+    tone = tone or (Verdict(word).tone if word in set(Verdict) else _STATES.get(word, "plain"))
     return format_html('<span class="al-badge al-{}">{}</span>', tone, word.replace("_", " "))
 
 

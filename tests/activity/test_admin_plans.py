@@ -175,7 +175,7 @@ def test_every_filter_of_entries_and_its_next_page_walk_an_index(root: Client, q
         "/admin/locking/loglock/?state__exact=in_force",
         "/admin/locking/loglock/?kind__exact=compliance",
         "/admin/locking/loglock/?kind__exact=governance",
-        "/admin/locking/loglock/?ledger__id__exact=2",
+        "/admin/locking/loglock/?ledger=activity",
         "/admin/locking/lockoverride/",
         "/admin/locking/lockoverride/?state__exact=requested",
         "/admin/locking/lockoverride/?state__exact=closed",

@@ -139,7 +139,7 @@ def test_two_people_release_a_lock(site: Site, scene: Scene, browse: Callable[..
         olga.get_by_role("button", name="Ask for the release").click()
         olga.get_by_text("To be released by anton.").wait_for()
         anton.goto("/")
-        anton.get_by_role("link", name="Look and release").click()
+        anton.get_by_role("link", name="Look and decide").click()
         anton.get_by_role("button", name=f"Release lock {made.pk}").click()
         anton.get_by_text("is released").first.wait_for()
     assert not ActivityLog.objects.filter(locked=True).exists()

@@ -216,7 +216,7 @@ def test_an_extension_under_way_is_shown_with_how_far_it_is(pages: Pages, monkey
     assert percent is not None
     assert f"in force {words} {percent} %" in said(pages.officer.get("/locks/"))
     for page in ("/admin/locking/loglock/", f"/admin/locking/loglock/{made.pk}/change/"):
-        assert f"in force {words}, {percent} %" in said(pages.officer.get(page))
+        assert f"in force {words} {percent} %" in said(pages.officer.get(page))
     asked = pages.officer.get(f"/api/v1/locks/{made.pk}").json()
     assert (asked["being_extended"], asked["progress"], asked["until"]) == (True, percent, None)
     assert "HX-Refresh" not in pages.officer.get(f"{address}progress/")

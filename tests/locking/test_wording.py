@@ -56,7 +56,11 @@ def test_ends_in_words() -> None:
 def test_only_what_can_be_ended_is_said_to_be() -> None:
     assert any("two people can release it" in said for said in consequences("governance", UNTIL))
     assert not any("release" in said for said in consequences("compliance", UNTIL))
-    assert any("no administrator, no approver, no override" in said for said in consequences("compliance", None))
+    assert consequences("compliance", None)[1:] == [
+        "Nobody ends this lock: no administrator, no approver, no override.",
+        "It has no end, and nobody gives it one.",
+    ]
+    assert consequences("governance", UNTIL)[2] == "It can be extended, never shortened."
 
 
 def test_names_in_words() -> None:
