@@ -71,6 +71,7 @@ ERRORS: dict[type[Exception], tuple[int, str]] = {
     activity.UncoveredEntryError: (503, "no-checkpoint-yet"),
     metaaudit.NotRecordedError: (503, "not-recorded"),
     metaaudit.AddressTooLongError: (414, "too-long"),
+    metaaudit.AccessArchivedError: (410, "archived"),
     locking.BadLockError: (400, "bad-lock"),
     locking.LockRefusedError: (409, "lock-refused"),
     locking.LockNotFoundError: (404, "lock-not-found"),
@@ -123,6 +124,7 @@ BAD_REQUEST = (400, "bad-request")  # what Django refuses before a view: a wrong
 # What a code means and what its reader does about it; docs/api.md shows the whole table.
 MEANINGS: dict[str, str] = {
     "append-only": "rows of evidence are written once and stay",
+    "archived": "the access is so old that only a signed export has it; `detail` says which one",
     "authentication-failed": "the API key is unknown, revoked or expired, or the login is not good",
     "bad-amendment": "an entry cannot be amended or removed so; nothing was changed",
     "bad-body": "the gzip data breaks off or is damaged",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _TITLES = {
     HTTPStatus.NOT_FOUND: "Nothing is here",
+    HTTPStatus.GONE: "This is archived",
     HTTPStatus.CONFLICT: "This cannot be done as things stand",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too much at once",

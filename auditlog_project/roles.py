@@ -89,7 +89,7 @@ ROLES: dict[str, frozenset[str]] = {
     | {"activity.add_ledgergrant", "activity.delete_ledgergrant"},
     APPROVER: _READS | _SEES_LOCKS | _APPROVES,
     SECURITY_ADMIN: _ADMINISTERS | _JUDGES,
-    AUDITOR_OF_AUDITORS: _EXPORTS | {"metaaudit.view_metalog"},
+    AUDITOR_OF_AUDITORS: _EXPORTS | {"metaaudit.view_metalog", "metaaudit.view_metaarchive"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Meta logs in Django's admin: to be looked at by the auditor of auditors, changed by nobody."""
+"""Meta logs and archives of them in Django's admin: to be looked at by the auditor of auditors, changed by nobody."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
-from metaaudit.models import MetaLog
+from metaaudit.models import MetaArchive, MetaLog
 from metaaudit.visibility import sees_all
+from signing.admin.pages import PlainChangeList, ReadOnlyAdmin, Section, code, text_block
 from signing.merkle import leaf_hash
 
 if TYPE_CHECKING:
@@ -95,3 +96,41 @@ class MetaLogAdmin(_ModelAdmin):
     def record_text(self, log: MetaLog) -> str:
         """Return the bytes that are hashed, as text."""
         return bytes(log.record).decode(errors="replace")
+
+
+@admin.register(MetaArchive)
+class MetaArchiveAdmin(ReadOnlyAdmin):
+    """What is archived: one row for each tombstone. They are few, so one list holds them all."""
+
+    change_list_class = PlainChangeList
+    list_display = ("until", "ledger", "first_leaf", "end_leaf", "export")
+
+    @admin.display(description="accesses up to")
+    def until(self, archive: MetaArchive) -> str:
+        """Return the time of the youngest access in it."""
+        said = archive.tombstone
+        return "not a tombstone of ours" if said is None else f"{said.until_moment:%Y-%m-%d %H:%M:%S} UTC"
+
+    def export(self, archive: MetaArchive) -> str:
+        """Return the export that has the accesses."""
+        said = archive.tombstone
+        return "?" if said is None else said.export
+
+    def sections(self, request: HttpRequest, found: MetaArchive) -> list[Section]:
+        """Return the tombstone, readable and as it is stored."""
+        del request
+        said = {} if found.tombstone is None else found.tombstone.as_member()
+        record = bytes(found.record)
+        return [
+            Section(
+                "What it says", [(name.replace("_", " ").capitalize(), str(value)) for name, value in said.items()]
+            ),
+            Section(
+                "As it is stored",
+                [
+                    ("Ledger and leaf", f"{found.ledger.name}, {found.leaf_index}"),
+                    ("Record", text_block(record.decode(errors="backslashreplace"))),
+                    ("Leaf hash", code(leaf_hash(record).hex())),
+                ],
+            ),
+        ]

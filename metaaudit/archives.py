@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Max
 
-from metaaudit.models import MetaArchive
-from metaaudit.queries import lowest_id
+from metaaudit.errors import AccessArchivedError
+from metaaudit.models import MetaArchive, MetaLog
+from metaaudit.queries import lowest_id, visible_log
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,12 +25,22 @@ def end_of(ledger: Ledger) -> int:
 
 
 def tombstones(since: datetime | None = None) -> list[Tombstone]:
-    """Return what is archived of any ledger, the newest first; with `since`, only what is not all older than that."""
-    found = [archive.tombstone for archive in MetaArchive.objects.order_by("-id")]
+    """Return what is archived of any ledger, the newest first; with `since`, only what is not all older than that.
+
+    A row without a tombstone, which `verify` names, is left out.
+    """
+    found = [tombstone for archive in MetaArchive.objects.order_by("-id") if (tombstone := archive.tombstone)]
     return [each for each in found if since is None or each.until_moment >= since]
 
 
-def tombstone_over(meta_id: UUID) -> Tombstone | None:
-    """Return where a meta log of this id, which is not here, would be archived; its id tells its time."""
-    older = [each for each in tombstones() if meta_id < lowest_id(each.until_moment, later=1)]
-    return min(older, key=lambda each: each.until_moment, default=None)
+def kept_log(visible_to: str | None, meta_id: UUID) -> MetaLog | None:
+    """Return a meta log that somebody may see, or None, whether there is such a one or not.
+
+    Raises AccessArchivedError, which says where to look, if there is none and its id is as old as an archive.
+    """
+    log = visible_log(visible_to, meta_id)
+    if log is None and not MetaLog.objects.filter(pk=meta_id).exists():
+        older = [each for each in tombstones() if meta_id < lowest_id(each.until_moment, later=1)]
+        if older:
+            raise AccessArchivedError(min(older, key=lambda each: each.until_moment).sentence)
+    return log

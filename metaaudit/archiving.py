@@ -28,6 +28,7 @@ from activity.amending import key_for
 from activity.ground import present_ground
 from activity.policies import DEFAULT
 from activity.record import timestamp
+from activity.services import MAX_EXPLANATION
 from exports import names
 from exports.container import open_container
 from exports.judging import judge_export
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 OWNER = "owner"
 CHUNK = 10_000  # leaves whose rows are removed in one transaction
+MAX_BY = 150  # characters
 _ATTEMPTS = 5  # keys may rotate between signing and locking
 _REFUSED = "AL001"
 _REMOVE = "DELETE FROM public.meta_logs WHERE ledger_id = %s AND leaf_index >= %s AND leaf_index < %s"
@@ -98,7 +100,8 @@ def digest_of(source: BufferedReader) -> str:
 
 def archive_of(digest: str) -> MetaArchive | None:
     """Return the archive that an export of this SHA-256 is, if it is one."""
-    return next((one for one in MetaArchive.objects.all() if one.tombstone.export_sha256 == digest), None)
+    made = (one for one in MetaArchive.objects.all() if one.tombstone and one.tombstone.export_sha256 == digest)
+    return next(made, None)
 
 
 def examine(source: BufferedReader, name: str, *, now: datetime) -> Prefix:
@@ -133,6 +136,8 @@ def archive(prefix: Prefix, *, access: Callable[..., Access], by: str, reason: s
     `access` takes the tombstone, and makes the access whose record it stands in. Raises NoActiveKeyError, and
     ArchiveRefusedError if the database refuses.
     """
+    if len(by) > MAX_BY or len(reason) > MAX_EXPLANATION:
+        raise ArchiveRefusedError(f"who is said in at most {MAX_BY} characters, why in at most {MAX_EXPLANATION:,}")
     for _ in range(_ATTEMPTS):
         key = key_for(DEFAULT.algorithm)
         one = draft(access(tombstone=prefix.tombstone(by=by, reason=reason, kid=key.id)), prefix.ledger.name)

@@ -13,6 +13,10 @@ class AddressTooLongError(MetaauditError):
     """An address is longer than an access can be recorded with."""
 
 
+class AccessArchivedError(MetaauditError):
+    """An access is so old that its row is archived; the message says in which export."""
+
+
 class ArchiveRefusedError(MetaauditError):
     """Accesses are not archived: the export, the ledger or their age does not allow it."""
 

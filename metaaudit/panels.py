@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from activity.views.panels import Panel
 from activity.visible import visible
-from metaaudit import queries
+from metaaudit import archives, queries
 from metaaudit.visibility import sees_all
 
 if TYPE_CHECKING:
@@ -24,4 +24,5 @@ def seen_by(request: HttpRequest, entry: ActivityLog) -> Panel | None:
     page = queries.find(queries.Wanted(None, saw={"pk": entry.pk}, limit=_SHOWN))
     logs = [line.log for line in queries.folded(page.logs)]
     lines = [{"log": log, "who": visible(log.user_name or log.user_id)} for log in logs]
-    return Panel("Who looked at this entry", "metaaudit/seen_by.html", {"lines": lines, "entry": entry})
+    shown = {"lines": lines, "entry": entry, "archived": archives.tombstones(entry.recorded_at)}
+    return Panel("Who looked at this entry", "metaaudit/seen_by.html", shown)

@@ -65,8 +65,26 @@ _MEMBERS: dict[str, Shape] = {
     "record": said(BASE64URL, "The record: the bytes that are hashed."),
 }
 META_LOG = object_of("MetaLog", "One access to the logging system, or one half of it.", _MEMBERS)
+ARCHIVED = object_of(
+    "ArchivedAccesses",
+    "Accesses of a ledger that an export has, and the database no longer: the tombstone in their place.",
+    {
+        "by": STRING,
+        "count": COUNT,
+        "end_leaf": said(COUNT, "The leaf after the last one."),
+        "export": _ID,
+        "export_sha256": said(HASH, "Of the file (.asice)."),
+        "first_leaf": COUNT,
+        "kid": said(STRING, "The key that signed it."),
+        "reason": STRING,
+        "root": said(HASH, "Of the ledger's first `end_leaf` leaves."),
+        "until": said(MOMENT, "The youngest of them."),
+    },
+)
 META_LOGS = object_of(
-    "MetaLogs", "A page of them, the newest first.", {"meta_logs": list_of(META_LOG), "next": nullable(_ID)}
+    "MetaLogs",
+    "A page of them, the newest first; and what is archived of the time that was asked for.",
+    {"meta_logs": list_of(META_LOG), "next": nullable(_ID), "archived": list_of(ARCHIVED)},
 )
 JUDGED_META_LOG = object_of(
     "JudgedMetaLog",

@@ -14,8 +14,9 @@ from rest_framework.views import APIView
 from activity.api.authentication import access_of
 from activity.errors import BadQueryError
 from activity.filters import take_none
-from metaaudit import filters, queries
+from metaaudit import archives, filters, queries
 from metaaudit.api import descriptions
+from metaaudit.errors import AccessArchivedError
 from metaaudit.models import MetaLog
 from metaaudit.replay import replay, verdict_of
 from metaaudit.rows import listed, replayed
@@ -28,9 +29,12 @@ class Trace(APIView):
     permission_classes = (IsAuthenticated,)
 
     def seen(self, request: Request, meta_id: UUID) -> MetaLog:
-        """Return a meta log that whoever asks may see. Raises Http404, BadQueryError for any parameter."""
+        """Return a meta log that whoever asks may see.
+
+        Raises Http404, AccessArchivedError, BadQueryError for any parameter.
+        """
         take_none(request.query_params)
-        log = queries.visible_log(whose(request), meta_id)
+        log = archives.kept_log(whose(request), meta_id)
         if log is None:
             raise Http404(f"there is no meta log {meta_id} that you may see")
         return log
@@ -44,15 +48,20 @@ class MetaLogs(Trace):
     @descriptions.list_meta_logs
     def get(self, request: Request) -> Response:
         """Answer with a page, and with the cursor of the next one if there are more."""
-        page = queries.find(filters.wanted_of(request.query_params, whose(request)))
-        said = {"meta_logs": [listed(log) for log in page.logs], "next": page.next and str(page.next)}
+        wanted = filters.wanted_of(request.query_params, whose(request))
+        page = queries.find(wanted)
+        said = {
+            "meta_logs": [listed(log) for log in page.logs],
+            "next": page.next and str(page.next),
+            "archived": [each.as_member() for each in archives.tombstones(wanted.at_from)],
+        }
         return Response(said)
 
 
 class OneMetaLog(Trace):
     """One access."""
 
-    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {"GET": (BadQueryError, Http404)}
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {"GET": (BadQueryError, Http404, AccessArchivedError)}
 
     @descriptions.get_meta_log
     def get(self, request: Request, meta_id: UUID) -> Response:
@@ -67,7 +76,7 @@ class OneMetaLog(Trace):
 class ReplayMetaLog(Trace):
     """One access, run again."""
 
-    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {"POST": (BadQueryError, Http404)}
+    raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = {"POST": (BadQueryError, Http404, AccessArchivedError)}
 
     @descriptions.replay_meta_log
     def post(self, request: Request, meta_id: UUID) -> Response:

@@ -20,7 +20,7 @@ from activity.errors import BadQueryError
 from activity.visible import visible
 from exports.csv_cells import neutralise
 from exports.services import ORDER_PERMISSION
-from metaaudit import charts, filters, queries
+from metaaudit import archives, charts, filters, queries
 from metaaudit.replay import replay, verdict_of
 from metaaudit.rows import CSV_COLUMNS, listed
 from metaaudit.views.forms import FilterForm, query_of
@@ -47,8 +47,8 @@ class Traces(LoginRequiredMixin, View):
     http_method_names = ["get", "head"]
 
     def seen(self, meta_id: UUID) -> MetaLog:
-        """Return a meta log that whoever asks may see. Raises Http404."""
-        log = queries.visible_log(whose(self.request), meta_id)
+        """Return a meta log that whoever asks may see. Raises Http404, AccessArchivedError."""
+        log = archives.kept_log(whose(self.request), meta_id)
         if log is None:
             raise Http404(f"there is no meta log {meta_id} that you may see")
         return log
@@ -76,6 +76,8 @@ class Accesses(Traces):
             "may_export": shown["sees_all"] and request.user.has_perm(ORDER_PERMISSION),
             "filters_on": sorted(set(query) - {"cursor", "limit"}),
         }
+        if page.next is None:
+            shown["archived"] = archives.tombstones(wanted.at_from)
         query.pop("cursor", None)
         shown["query"] = query.urlencode()
         if page.next is not None:

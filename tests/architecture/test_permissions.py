@@ -33,6 +33,7 @@ from exports.models import Export
 from locking import overriding
 from locking import services as locks
 from locking.models import LockOverride, LockPolicy, LogLock
+from metaaudit.models import MetaArchive
 from metaaudit.record import Access, Who
 from metaaudit.services import record as record_access
 from signing.models import Ledger
@@ -187,8 +188,8 @@ class Asking:
         assert kind is not None
         if kind is User:
             return str(self.target.pk)
-        if kind is LockPolicy:
-            return "1"  # none is there: one is set by the approver's role, after a commit
+        if kind in {LockPolicy, MetaArchive}:
+            return "1"  # none is there: another role makes one, the approver's or the owner's
         found = kind._default_manager.first()
         assert found is not None, f"the template has no {app}.{model}: make one in Asking"
         return str(found.pk)

@@ -271,6 +271,14 @@ def test_a_key_that_was_rotated_meanwhile_signs_no_tombstone(taken: Taken, monke
     assert_clean()
 
 
+def test_who_and_why_have_a_bound_as_records_have_one(taken: Taken) -> None:
+    path = taken()
+    for by, reason in (("o" * 151, "r"), ("olga", "r" * 2_001)):
+        with pytest.raises(CommandError, match="at most"):
+            archive(path, "--by", by, "--reason", reason)
+    archive(path, "--by", "o" * 150, "--reason", "r" * 2_000)
+
+
 def test_only_the_owner_archives(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     path = taken()
     with monkeypatch.context() as without, override_settings():

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from metaaudit import archiving
 from metaaudit.errors import ArchiveRefusedError
 from metaaudit.terminal import command_access
+from metaaudit.tombstone import tombstone_of
 from signing.errors import SigningError
 from signing.management.accountability import accountable, add_accountability
 
@@ -52,4 +53,5 @@ class Command(BaseCommand):
             removed = 0 if options["dry_run"] else archiving.remove(made)
         except (OSError, ArchiveRefusedError, SigningError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{made.tombstone.sentence}\n{removed:,} rows removed; tombstone: leaf {made.leaf_index}")
+        said = tombstone_of(bytes(made.record)).sentence
+        self.stdout.write(f"{said}\n{removed:,} rows removed; tombstone: leaf {made.leaf_index}")

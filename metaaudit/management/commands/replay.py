@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from metaaudit import queries
+from metaaudit import archives
+from metaaudit.errors import AccessArchivedError
 from metaaudit.replay import replay, verdict_of
 from metaaudit.rows import replayed
 from signing.models import Ledger
@@ -34,9 +35,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print what came out, entry by entry."""
         try:
-            log = queries.visible_log(None, UUID(options["meta_log"]))
+            log = archives.kept_log(None, UUID(options["meta_log"]))
         except ValueError:
             raise CommandError("the id of a meta log is a UUID") from None
+        except AccessArchivedError as error:
+            raise CommandError(str(error)) from error
         if log is None:
             raise CommandError(f"there is no meta log {options['meta_log']}")
         verdict, reasons = verdict_of(log)
