@@ -72,7 +72,7 @@ def test_an_attack_that_succeeds_fails_the_demo(
     environment: dict[str, str], fresh_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_ADMIN_URL", environment["DATABASE_ADMIN_URL"])
-    fresh_database.superuser().execute("ALTER TABLE activity_logs DISABLE TRIGGER locked_by_rule")
+    fresh_database.superuser().execute("ALTER TABLE activity_logs DISABLE TRIGGER a_locked_by_rule")
     with pytest.raises(CommandError, match="should have been refused with AL002"):
         call_command("demo")
 

@@ -69,7 +69,7 @@ ATTACKS = {
         "UPDATE forged SET id = gen_random_uuid(), leaf_index = 1000, event_id = NULL; "
         "INSERT INTO activity_logs SELECT * FROM forged",
     ),
-    ("activity_logs", "locked_by_rule"): ("AL002", amendment(21, next_leaf=LAST_LEAF)),
+    ("activity_logs", "a_locked_by_rule"): ("AL002", amendment(21, next_leaf=LAST_LEAF)),
     ("activity_logs", "lock_state"): (
         "AL006",
         "UPDATE activity_logs SET locked = false, held_by = NULL, governance_until = NULL WHERE leaf_index = 21",

@@ -33,7 +33,6 @@ from signing.models import Ledger, SigningKey
 from tests.attacks.intruder import assert_clean, fingerprint
 from tests.attacks.locked_ledger import GOVERNANCE, entry_at
 from tests.attacks.orm import (
-    AL001,
     AL002,
     DENIED,
     NEVER,
@@ -147,14 +146,14 @@ ATTACKS: Ways = {
     "save as new": (lambda entry: as_new(entry, actor="eve").save(), TWICE),
     "save as new with another id": (lambda entry: as_new(entry, id=uuid4(), event_id=None).save(), TWICE),
     "save raw": (lambda entry: changed(entry).save_base(raw=True), DENIED),
-    "save raw one field": (lambda entry: changed(entry).save_base(raw=True, update_fields=["actor"]), AL001),
-    "Model.save": (lambda entry: models.Model.save(changed(entry), update_fields=["actor"]), AL001),
+    "save raw one field": (lambda entry: changed(entry).save_base(raw=True, update_fields=["actor"]), AL002),
+    "Model.save": (lambda entry: models.Model.save(changed(entry), update_fields=["actor"]), AL002),
     "delete": (lambda entry: entry.delete(), OURS),
     "delete with parents": (lambda entry: entry.delete(keep_parents=True), OURS),
     "delete asynchronously": (lambda entry: awaited(entry.adelete), OURS),
     "Model.delete": (models.Model.delete, DENIED),
     "collector": (collected, DENIED),
-    "proxy that saves": (lambda entry: changed(unguarded(entry)).save(update_fields=["actor"]), AL001),
+    "proxy that saves": (lambda entry: changed(unguarded(entry)).save(update_fields=["actor"]), AL002),
     "proxy that deletes": (lambda entry: unguarded(entry).delete(), DENIED),
     "form": (form, OURS),
     # Query sets.
@@ -168,7 +167,7 @@ ATTACKS: Ways = {
         lambda entry: ActivityLog.objects.bulk_create(
             [changed(entry)], update_conflicts=True, unique_fields=["id"], update_fields=["actor"]
         ),
-        AL001,
+        AL002,
     ),
     "bulk_create over its locks": (
         lambda entry: ActivityLog.objects.bulk_create(
@@ -180,27 +179,27 @@ ATTACKS: Ways = {
     "query set delete": (lambda entry: ActivityLog.objects.filter(pk=entry.pk).delete(), OURS),
     "delete all": (lambda _: ActivityLog.objects.all().delete(), OURS),
     "raw delete": (lambda entry: ActivityLog.objects.filter(pk=entry.pk)._raw_delete("default"), DENIED),
-    "raw manager": (lambda entry: raw().filter(pk=entry.pk).update(actor="eve"), AL001),
+    "raw manager": (lambda entry: raw().filter(pk=entry.pk).update(actor="eve"), AL002),
     "raw manager unlocks": (lambda entry: raw().filter(pk=entry.pk).update(locked=False, held_by=None), DENIED),
     "raw manager lets an override run": (lambda entry: raw().filter(pk=entry.pk).update(override_until=Value("2099-01-01")), DENIED),
-    "raw manager moves it": (lambda entry: raw().filter(pk=entry.pk).update(leaf_index=F("leaf_index") + 100_000), AL001),
-    "raw manager bulk_update": (lambda entry: raw().bulk_update([changed(entry)], ["actor"]), AL001),
+    "raw manager moves it": (lambda entry: raw().filter(pk=entry.pk).update(leaf_index=F("leaf_index") + 100_000), AL002),
+    "raw manager bulk_update": (lambda entry: raw().bulk_update([changed(entry)], ["actor"]), AL002),
     "raw manager deletes": (lambda entry: raw().filter(pk=entry.pk).delete(), DENIED),
-    "base manager": (lambda entry: ActivityLog._base_manager.filter(pk=entry.pk).update(actor="eve"), AL001),
+    "base manager": (lambda entry: ActivityLog._base_manager.filter(pk=entry.pk).update(actor="eve"), AL002),
     "raw query that updates": (
         lambda entry: list(ActivityLog.objects.raw("UPDATE activity_logs SET actor = 'e' WHERE id = %s RETURNING *", [entry.pk])),
-        AL001,
+        AL002,
     ),
     "raw query that deletes": (
         lambda entry: list(ActivityLog.objects.raw("DELETE FROM activity_logs WHERE id = %s RETURNING *", [entry.pk])),
         DENIED,
     ),
-    "locked first": (locked_first, AL001),
-    "in a savepoint": (in_savepoint, AL001),
-    "update query": (lambda entry: UpdateQuery(ActivityLog).update_batch([cast("Any", entry.pk)], cast("Any", {"actor": "eve"}), "default"), AL001),
+    "locked first": (locked_first, AL002),
+    "in a savepoint": (in_savepoint, AL002),
+    "update query": (lambda entry: UpdateQuery(ActivityLog).update_batch([cast("Any", entry.pk)], cast("Any", {"actor": "eve"}), "default"), AL002),
     "delete query": (lambda entry: DeleteQuery(ActivityLog).delete_batch([str(entry.pk)], "default"), DENIED),
     # Another model of the same table.
-    "shadow saves": (lambda entry: changed(raw(Shadow).get(pk=entry.pk)).save(update_fields=["actor"]), AL001),
+    "shadow saves": (lambda entry: changed(raw(Shadow).get(pk=entry.pk)).save(update_fields=["actor"]), AL002),
     "shadow unlocks": (lambda entry: raw(Shadow).filter(pk=entry.pk).update(locked=False), DENIED),
     "shadow deletes": (lambda entry: raw(Shadow).filter(pk=entry.pk).delete(), DENIED),
     # Fixtures and related rows.

@@ -17,7 +17,6 @@ import pytest
 from tests.attacks.intruder import amendment, fingerprint, of, verify
 from tests.attacks.locked_ledger import FREE, GOVERNANCE, HOLD, LOCKED, OVERRIDDEN, REFUSED
 from tests.attacks.locked_sql import (
-    AL001,
     AL002,
     AL006,
     COLUMNS,
@@ -66,7 +65,7 @@ AMENDING: dict[str, Way] = {
     "an override that nobody approved": overridden(override("requested")),
     "an override of another entry": overridden(override("approved")),
     "a variable of ours": after("SET auditlog.override = '1'", "SET auditlog.locked = 'off'"),
-    "a variable of django-pgtrigger": after("SET pgtrigger.ignore = '{activity_logs:locked_by_rule}'"),
+    "a variable of django-pgtrigger": after("SET pgtrigger.ignore = '{activity_logs:a_locked_by_rule}'"),
     "a variable by function": after("SELECT set_config('auditlog.bypass', 'on', true)"),
     "search_path to the temporary": after("SET search_path = pg_temp, public"),
     "search_path to nowhere": lambda leaf: "SET search_path = ''; " + amend(leaf).replace("ledger_append", "public.ledger_append")
@@ -101,7 +100,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
     }.items()},
     "amend and unlock at once": (amendment(GOVERNANCE, next_leaf=LAST_LEAF, locked="false", held_by="NULL"), DENIED),
     "amend the override's entry and not name it": (amend(OVERRIDDEN), AL002),
-    "amend what was recorded, in place": (f"UPDATE activity_logs SET actor = 'eve' WHERE {at(GOVERNANCE)}", AL001),
+    "amend what was recorded, in place": (f"UPDATE activity_logs SET actor = 'eve' WHERE {at(GOVERNANCE)}", AL002),
     "delete": (f"DELETE FROM activity_logs WHERE {at(GOVERNANCE)}", DENIED),
     "delete in a common table expression": (f"WITH gone AS (DELETE FROM activity_logs WHERE {at(HOLD)} RETURNING *) SELECT * FROM gone", DENIED),
     "delete by merge": (f"MERGE INTO activity_logs USING (SELECT 1) s ON {at(HOLD)} WHEN MATCHED THEN DELETE", DENIED),

@@ -18,7 +18,7 @@ from tests.clusters import Database
 ATTACKS: dict[str, tuple[str, str]] = {
     # The table.
     **{f"alter table {how}": (f"ALTER TABLE activity_logs {how}", DENIED) for how in (
-        "DISABLE TRIGGER locked_by_rule", "DISABLE TRIGGER USER", "ENABLE REPLICA TRIGGER locked_by_rule",
+        "DISABLE TRIGGER a_locked_by_rule", "DISABLE TRIGGER USER", "ENABLE REPLICA TRIGGER a_locked_by_rule",
         "ALTER COLUMN actor TYPE text USING 'eve'", "ALTER COLUMN record TYPE bytea USING 'x'::bytea",
         "DROP COLUMN held_by CASCADE", "DROP CONSTRAINT IF EXISTS locked_by_its_locks", "RENAME TO old_logs", "RENAME COLUMN locked TO was_locked",
         "SET SCHEMA information_schema", "OWNER TO auditlog_app", "SET UNLOGGED", "ENABLE ROW LEVEL SECURITY",
@@ -26,8 +26,8 @@ ATTACKS: dict[str, tuple[str, str]] = {
     )},
     "rename swap": (
         "ALTER TABLE activity_logs RENAME TO old_logs; CREATE TABLE activity_logs (LIKE old_logs INCLUDING ALL)", DENIED),
-    "drop trigger": ("DROP TRIGGER locked_by_rule ON activity_logs", DENIED),
-    "rename trigger": ("ALTER TRIGGER locked_by_rule ON activity_logs RENAME TO zzz", DENIED),
+    "drop trigger": ("DROP TRIGGER a_locked_by_rule ON activity_logs", DENIED),
+    "rename trigger": ("ALTER TRIGGER a_locked_by_rule ON activity_logs RENAME TO zzz", DENIED),
     "a trigger that comes before": (
         "CREATE TRIGGER aaa BEFORE UPDATE ON activity_logs FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()", DENIED),
     "rule on update": ("CREATE RULE r AS ON UPDATE TO activity_logs DO INSTEAD NOTHING", DENIED),
@@ -59,7 +59,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "drop a function": ("DROP FUNCTION public.lock_apply(bigint, integer) CASCADE", DENIED),
     "a definer no more": ("ALTER FUNCTION public.entry_lock_state() SECURITY INVOKER", DENIED),
     "another path for a function": ("ALTER FUNCTION public.entry_lock_guard() SET search_path = mine", DENIED),
-    "disable it in the catalogue": ("UPDATE pg_trigger SET tgenabled = 'D' WHERE tgname = 'locked_by_rule'", DENIED),
+    "disable it in the catalogue": ("UPDATE pg_trigger SET tgenabled = 'D' WHERE tgname = 'a_locked_by_rule'", DENIED),
     "take triggers from the catalogue": ("UPDATE pg_class SET relhastriggers = false WHERE relname = 'activity_logs'", DENIED),
     "rewrite it in the catalogue": ("UPDATE pg_proc SET prosrc = 'BEGIN RETURN NEW; END' WHERE proname = 'entry_lock_guard'", DENIED),
     "grant itself the columns": (  # which is no error, and gives nothing
