@@ -49,11 +49,6 @@ class _Attack(NamedTuple):
 
 ATTACKS = (
     _Attack(
-        "UPDATE … SET outcome = 'success'",
-        ("UPDATE activity_logs SET outcome = 'success' WHERE id = %(entry)s",),
-        "AL001",
-    ),
-    _Attack(
         "UPDATE to a right next version, its leaf in the tree",
         (
             "SELECT ledger_append(ledger_id, %(leaf_hash)s, '{}') FROM activity_logs WHERE id = %(entry)s",
@@ -61,6 +56,11 @@ ATTACKS = (
                 leaf_index = (SELECT h.size - 1 FROM ledger_heads h WHERE h.ledger_id = activity_logs.ledger_id)
                 WHERE id = %(entry)s""",
         ),
+        "AL002",
+    ),
+    _Attack(
+        "UPDATE … SET outcome = 'success'",
+        ("UPDATE activity_logs SET outcome = 'success' WHERE id = %(entry)s",),
         "AL002",
     ),
     _Attack(

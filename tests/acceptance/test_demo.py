@@ -45,6 +45,7 @@ def test_a_locked_entry_resists_sql_and_changes_under_an_override_of_two_people(
         assert ended.returncode == 0, ended.stderr
         assert "DELETE FROM activity_logs: refused, 42501: permission denied" in ended.stdout
         assert re.search("UPDATE to a right next version.*: refused, AL002: retention in mode governance", ended.stdout)
+        assert "UPDATE … SET outcome = 'success': refused, AL002: retention in mode governance" in ended.stdout
         assert "demo-olga approves it herself: refused, an override takes two people" in ended.stdout
         assert "its review is open" in ended.stdout
     with pytest.raises(SystemExit) as verified:
