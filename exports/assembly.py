@@ -13,18 +13,19 @@ looks at no line: spans.py says where the records are. Nothing is held in memory
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import chain
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from activity.record import timestamp
 from exports import SOFTWARE, files, names, proofs, render_ndjson, spans, verify_md
+from exports.behind import Behind
 from exports.container import Member, Sums, write_container
 from exports.making import PROOF, SPANS, proof_head, renderers_of
 from exports.manifest import Claim, File, Manifest
@@ -37,7 +38,6 @@ from signing.queries import node_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
     from datetime import datetime
     from pathlib import Path
     from types import ModuleType
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from signing.cms import TimeStamper
 
 _PEM = "application/x-pem-file"
-_PIECES_BEHIND = 4  # of about files.CHUNK bytes
 _SIGNED_ONCE = (SigningKey.State.ACTIVE, SigningKey.State.RETIRED)
 
 
@@ -91,7 +90,7 @@ def assemble(
     path = directory / file_name(export)
     sign = partial(cms.sign, signer=signer, at=at, time_stamp=time_stamp)
     digested = sha256()
-    with path.open("wb") as target, _Behind(target.write) as writing, _Behind(digested.update) as hashing:  # 5
+    with path.open("wb") as target, Behind(target.write) as writing, Behind(digested.update) as hashing:  # 5
         write_container(_Both(writing, hashing), members, sign)
     return Assembled(path, claim, digested.hexdigest())
 
@@ -113,7 +112,7 @@ class _Source:
             for piece in self.rows():
                 self._sums.add(piece)
             return
-        with _Behind(self._sums.add) as summing:
+        with Behind(self._sums.add) as summing:
             for lines, records in self._lines_and_records():
                 summing.add(lines)
                 self.records.update(records)
@@ -128,13 +127,13 @@ class _Source:
         self._sums.add(self.renderer.footer(claim))
         return self._sums.member(self.renderer.NAME, self.renderer.MEDIA_TYPE, partial(self.whole, claim))
 
-    def rows(self) -> Iterator[bytes]:
-        """Yield the bytes of all rows in pieces."""
-        return files.pieces(self._names, self.renderer.SEPARATOR)
+    def rows(self, *, last: bool = False) -> Iterator[bytes]:
+        """Yield the bytes of all rows in pieces; `last` says that nobody reads them again."""
+        return files.pieces(self._names, self.renderer.SEPARATOR, last=last)
 
     def whole(self, claim: Claim) -> Iterator[bytes]:
-        """Yield the bytes of the file in pieces."""
-        return chain([self.renderer.header()], self.rows(), [self.renderer.footer(claim)])
+        """Yield the bytes of the file in pieces, for the last time."""
+        return chain([self.renderer.header()], self.rows(last=True), [self.renderer.footer(claim)])
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines without their newlines; for NDJSON."""
@@ -148,33 +147,10 @@ class _Source:
         return map(render_ndjson.parse_row, self.lines())
 
 
-class _Behind:
-    """Has a thread take pieces in their order, while whoever adds them goes on: at most _PIECES_BEHIND of them wait."""
-
-    def __init__(self, take: Callable[[bytes], object]) -> None:
-        self._take = take
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._waiting: deque[Future[object]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-        for taken in self._waiting:
-            taken.result()
-
-    def add(self, piece: bytes) -> None:
-        """Go on with these bytes; all are taken when the block ends."""
-        self._waiting.append(self._thread.submit(self._take, piece))
-        if len(self._waiting) > _PIECES_BEHIND:
-            self._waiting.popleft().result()
-
-
 class _Both:
     """Where a container goes: to its file, and through its hash at the same time."""
 
-    def __init__(self, *behind: _Behind) -> None:
+    def __init__(self, *behind: Behind) -> None:
         self._behind = behind
 
     def write(self, piece: bytes) -> None:

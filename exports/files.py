@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from io import BufferedReader
 from typing import TYPE_CHECKING
 
 from django.core.files import File
@@ -44,8 +46,11 @@ def open_stored(name: str) -> _File:
     return storages[STORAGE].open(name, "rb")
 
 
-def pieces(names: Iterable[str], separator: bytes = b"") -> Iterator[bytes]:
-    """Yield the bytes of stored files one after another, `separator` between those that are not empty."""
+def pieces(names: Iterable[str], separator: bytes = b"", *, last: bool = False) -> Iterator[bytes]:
+    """Yield the bytes of stored files one after another, `separator` between those that are not empty.
+
+    `last` says that nobody reads them again: what is written next may take the memory in which the system keeps them.
+    """
     began = False
     for name in names:
         with open_stored(name) as stored:
@@ -55,6 +60,8 @@ def pieces(names: Iterable[str], separator: bytes = b"") -> Iterator[bytes]:
                     yield separator
                 first, began = False, True
                 yield piece
+            if last and isinstance(stored.file, BufferedReader) and hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def remove(names: Iterable[str]) -> None:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from activity.extraction import CHUNK
 from exports import files, proofs, render_ndjson, spans
+from exports.behind import SyncedFile
 from exports.models import Export
 from exports.sources import source_of
 from signing import checkpoint
@@ -29,6 +30,8 @@ from signing.queries import node_reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
+
+    from _typeshed import SupportsWrite
 
     from exports.models import ExportPart
     from exports.rows import ExportedEntry
@@ -77,12 +80,16 @@ def make_part(export: Export, part: ExportPart) -> Made:
     with TemporaryDirectory(prefix="auditlog-export-") as directory:
         paths = {name: Path(directory) / name for name in (*renderers, SPANS, PROOF)}
         with ExitStack() as stack:
-            written = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
+            written: dict[str, SupportsWrite[bytes]] = {
+                name: stack.enter_context(SyncedFile(paths[name])) for name in renderers
+            }
+            written[SPANS] = stack.enter_context(paths[SPANS].open("wb"))
+            proof = stack.enter_context(paths[PROOF].open("wb"))
             exported = _rendered(found, renderers, written, made, node_at)
             lines = proofs.part(
                 exported, head=proof_head(export), begin=part.first_leaf, end=part.end_leaf, node_at=node_at
             )
-            written[PROOF].writelines(lines)
+            proof.writelines(lines)
         for name, path in paths.items():
             made.files[name] = files.store(f"{export.pk}/part-{part.number:05}.{name}", path)
     return made
@@ -91,7 +98,7 @@ def make_part(export: Export, part: ExportPart) -> Made:
 def _rendered(
     found: Iterator[ExportedEntry],
     renderers: Mapping[str, ModuleType],
-    written: Mapping[str, IO[bytes]],
+    written: Mapping[str, SupportsWrite[bytes]],
     made: Made,
     node_at: NodeReader,
 ) -> Iterator[tuple[int, bool]]:
