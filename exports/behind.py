@@ -27,10 +27,11 @@ class Behind:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-        for taken in self._waiting:
-            taken.result()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for taken in self._waiting:
+                taken.result()
 
     def add(self, piece: bytes) -> None:
         """Go on with these bytes; all are taken when the block ends."""
@@ -53,9 +54,9 @@ class SyncedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         with self._target:
-            self._behind.__exit__(*error)
+            self._behind.__exit__(kind, *rest)
             self._sync()
 
     def write(self, piece: bytes) -> None:

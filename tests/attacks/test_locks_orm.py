@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, models
 from django.db.migrations.executor import MigrationExecutor
 
@@ -71,7 +71,7 @@ def lock_of(entry: ActivityLog) -> Any:
 ATTACKS: Ways = {
     # The schema.
     "flush": (lambda _: call_command("flush", interactive=False, verbosity=0), DENIED),
-    "migrate locking away": (lambda _: MigrationExecutor(connection).migrate([("locking", None)]), DENIED),
+    "migrate locking away": (lambda _: MigrationExecutor(connection).migrate([("locking", None)]), CommandError),
     "delete the model": (lambda _: schema(lambda editor: editor.delete_model(LogLock)), DENIED),
     "drop the constraint": (lambda _: schema(lambda editor: editor.remove_constraint(ActivityLog, ActivityLog._meta.constraints[0])), DENIED),
     "rename the table": (lambda _: schema(lambda editor: editor.alter_db_table(ActivityLog, "activity_logs", "x")), DENIED),

@@ -204,7 +204,7 @@ def test_chosen_entries_are_locked_from_the_admin(site: Site, scene: Scene, brow
     with browse("olga") as page:
         page.goto("/admin/activity/activitylog/?type=auth.login")
         for number in (0, 1):
-            page.locator("input[name=entry]").nth(number).check()
+            page.locator("input[type=checkbox][name=entry]").nth(number).check()
         page.get_by_role("button", name="Lock the chosen ones").click()
         page.get_by_text("2 entries, chosen one by one.").wait_for()
         page.get_by_label("Legal hold").check()

@@ -166,7 +166,7 @@ def test_the_page_shows_old_beside_new(ada: Client) -> None:
     amend(receipt.id, actor="<b>bob</b>")
     page = signed_in("rex", AUDITOR_OF_AUDITORS, READER).post(f"/meta-logs/{log.pk}/replay/").content.decode()
     assert "the digest matches" in page
-    assert "<del>ann</del> <ins>&lt;b&gt;bob&lt;/b&gt;</ins>" in page
+    assert '<del class="words">ann</del> → <ins class="words">&lt;b&gt;bob&lt;/b&gt;</ins>' in page
 
 
 def test_the_command_replays_and_its_exit_code_tells(ada: Client, site: Database) -> None:

@@ -1,4 +1,7 @@
-ALTER TRIGGER a_locked_by_rule ON public.activity_logs RENAME TO locked_by_rule;
+DROP TRIGGER a_locked_by_rule ON public.activity_logs;
+CREATE TRIGGER locked_by_rule BEFORE UPDATE OR DELETE ON public.activity_logs
+    FOR EACH ROW EXECUTE FUNCTION public.entry_lock_guard();
+ALTER TABLE public.activity_logs ENABLE ALWAYS TRIGGER locked_by_rule;
 
 -- AL002: a locked entry changes only under an override that is running; under compliance it does not change at all.
 -- Whether it is locked is read from its own row, for a lock that is made meanwhile changes that row: a lock's own row

@@ -42,4 +42,7 @@ BEGIN
 END;
 $$;
 
-ALTER TRIGGER locked_by_rule ON public.activity_logs RENAME TO a_locked_by_rule;
+DROP TRIGGER locked_by_rule ON public.activity_logs;
+CREATE TRIGGER a_locked_by_rule BEFORE UPDATE OR DELETE ON public.activity_logs
+    FOR EACH ROW EXECUTE FUNCTION public.entry_lock_guard();
+ALTER TABLE public.activity_logs ENABLE ALWAYS TRIGGER a_locked_by_rule;
