@@ -73,7 +73,7 @@ def owning_everything(database: Database) -> Iterator[None]:
 
 def of_the_database(ways: Ways) -> list[str]:
     """Return the ways that the database alone stops."""
-    return [name for name, (_, stopper) in ways.items() if stopper in {AL001, DENIED}]
+    return [name for name, (_, stopper) in ways.items() if stopper in {AL001, AL002, DENIED}]
 
 
 def assert_stopped(database: Database, way: tuple[Attack, type[Exception] | str]) -> None:
