@@ -31,11 +31,10 @@ BEGIN
         why := 'retention in mode governance, until ' || OLD.governance_until;
     ELSIF OLD.locks_at <= this_moment THEN
         why := 'a retention policy locks it since ' || OLD.locks_at;
-    ELSE
-        why := (SELECT 'the retention policy ' || p.name || ' locks it, and has not come to it yet' FROM public.lock_policies p
-            WHERE p.enabled AND p.ledger_id = OLD.ledger_id AND p.next_leaf <= OLD.leaf_index
-              AND public.lock_deadline(p.rule, OLD.recorded_at) <= this_moment AND public.lock_matches(p.scope, OLD)
-            ORDER BY p.id LIMIT 1);
+    ELSIF EXISTS (SELECT FROM public.lock_policies p WHERE p.enabled AND p.ledger_id = OLD.ledger_id
+            AND p.next_leaf <= OLD.leaf_index AND public.lock_deadline(p.rule, OLD.recorded_at) <= this_moment
+            AND public.lock_matches(p.scope, OLD)) THEN
+        why := 'a retention policy locks it, and has not come to it yet';
     END IF;
     IF why IS NOT NULL THEN
         RAISE EXCEPTION 'AL002: % on % is refused: the entry is locked', TG_OP, TG_TABLE_NAME

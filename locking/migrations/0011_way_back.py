@@ -31,5 +31,5 @@ def refuse_while_locked(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     """Changes nothing; undone before any other migration of locks."""
 
-    dependencies: ClassVar = [("locking", "0011_locks_first")]
+    dependencies: ClassVar = [("locking", "0010_refusals")]
     operations: ClassVar = [migrations.RunPython(migrations.RunPython.noop, refuse_while_locked)]
