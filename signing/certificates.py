@@ -269,13 +269,14 @@ def read(raw: bytes) -> list[bytes]:
     if len(raw) > MAX_SIZE:
         raise BadCertificateError(f"larger than {MAX_SIZE:,} bytes")
     try:
+        found = [raw]
         if b"-----BEGIN" in raw:
-            parsed = standard.load_pem_x509_certificates(raw)
-        else:
-            parsed = [standard.load_der_x509_certificate(raw)]
-    except _UNREADABLE as error:
+            found = [one for kind, _, one in pem.unarmor(raw, multiple=True) if kind == "CERTIFICATE"]
+    except ValueError as error:
         raise BadCertificateError("not a certificate, in PEM or DER") from error
-    return [one.public_bytes(Encoding.DER) for one in parsed]
+    if not found:
+        raise BadCertificateError("not a certificate, in PEM or DER")
+    return [_load(one).public_bytes(Encoding.DER) for one in found]
 
 
 def to_pem(certificates: Sequence[bytes]) -> bytes:

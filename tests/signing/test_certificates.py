@@ -145,6 +145,15 @@ def test_pem_and_der_are_read() -> None:
             certificates.read(junk)
 
 
+def test_a_negative_serial_number_is_refused_however_it_comes() -> None:
+    right = person(authority()).certificate
+    start = right.index(b"\xa0\x03\x02\x01\x02\x02") + 7  # behind the version: INTEGER, its length, its bytes
+    wrong = right[:start] + bytes([right[start] | 0x80]) + right[start + 1 :]
+    for given in (wrong, certificates.to_pem([wrong]), certificates.to_pem([right, wrong])):
+        with pytest.raises(BadCertificateError, match="serial number"):
+            certificates.read(given)
+
+
 def test_a_serial_number_of_the_issuer_is_positive_too() -> None:
     certificate = person(authority()).certificate
     start = certificate.index(b"\x30\x16\x80\x14") + 2  # the issuer named by the id of its key alone
