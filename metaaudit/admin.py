@@ -122,9 +122,7 @@ class MetaArchiveAdmin(ReadOnlyAdmin):
         said = {} if found.tombstone is None else found.tombstone.as_member()
         record = bytes(found.record)
         return [
-            Section(
-                "What it says", [(name.replace("_", " ").capitalize(), str(value)) for name, value in said.items()]
-            ),
+            Section("What it says", [(_label(name), str(value)) for name, value in said.items()]),
             Section(
                 "As it is stored",
                 [
@@ -134,3 +132,7 @@ class MetaArchiveAdmin(ReadOnlyAdmin):
                 ],
             ),
         ]
+
+
+def _label(member: str) -> str:
+    return member.replace("_", " ").capitalize().replace("sha256", "SHA-256")

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.test import Client
+from django.test import Client, override_settings
 from playwright.sync_api import Page
 
 from activity import amending, authority
@@ -16,10 +17,12 @@ from activity.record import Event
 from activity.services import record
 from auditlog_project.roles import AUDITOR_OF_AUDITORS, COMPLIANCE_OFFICER, READER
 from exports.models import Export
-from metaaudit.models import MetaLog
+from metaaudit.models import MetaArchive, MetaLog
 from signing import export_keys
 from tests.browser.conftest import PASSWORD, Site
 from tests.browser.test_exporting import look_at, look_both_ways
+from tests.metaaudit.conftest import archive, ordered
+from tests.metaaudit.conftest import container as contained
 
 NOW = datetime.now(UTC)
 PATIENT = Event("clinic.record", "read", "ann", NOW, "clinic", target="patient/4711")
@@ -99,6 +102,30 @@ def test_every_page_is_accessible_wide_and_light_narrow_and_dark(accesses: MetaL
     with browse(name="ada") as page:
         look_at(page, "/meta-logs/")
         look_at(page, "/meta-logs/activity/")
+
+
+def test_pages_that_tell_of_an_archive_are_accessible(
+    accesses: MetaLog, browse: Callable[..., Any], tmp_path: Path
+) -> None:
+    entry, rex, container = accesses.path.strip("/").rpartition("/")[2], Client(), tmp_path / "accesses.asice"
+    User.objects.get(username="rex").groups.add(Group.objects.get(name=READER))
+    User.objects.filter(username="rex").update(is_staff=True)
+    rex.force_login(User.objects.get(username="rex"))
+    container.write_bytes(contained(rex, ordered(rex, "csv")))
+    with override_settings(AUDITLOG_META_RETENTION_DAYS=0):
+        archive(container)
+    archived = MetaArchive.objects.get()
+    assert archived.tombstone is not None
+    with browse(name="rex", refusals=True) as page:
+        for address, status in (("/meta-logs/", 200), (f"/logs/{entry}/", 200), (f"/meta-logs/{accesses.pk}/", 410)):
+            shown = page.goto(address)
+            assert shown is not None
+            assert shown.status == status
+            look_both_ways(page)
+            assert archived.tombstone.sentence in page.inner_text("main"), address
+        for address in ("/admin/metaaudit/metaarchive/", f"/admin/metaaudit/metaarchive/{archived.pk}/change/"):
+            look_at(page, address)
+            assert archived.tombstone.export in page.inner_text("#content"), address
 
 
 def test_a_replay_is_accessible_whatever_comes_out(accesses: MetaLog, browse: Callable[..., Any], site: Site) -> None:
