@@ -14,7 +14,8 @@ import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 from django import test
@@ -99,9 +100,12 @@ def server(database: Database, **variables: str) -> Iterator[int]:
         **variables,
     }
     try:
-        with subprocess.Popen(command, cwd=_PROJECT, env=environment, stdout=subprocess.DEVNULL) as gunicorn:
+        with (
+            TemporaryFile() as log,  # a line for each request
+            subprocess.Popen(command, cwd=_PROJECT, env=environment, stdout=log, stderr=log) as gunicorn,
+        ):
             try:
-                _wait_for(port, gunicorn)
+                _wait_for(port, gunicorn, log)
                 yield port
             finally:
                 gunicorn.terminate()
@@ -136,7 +140,7 @@ def _free_port() -> int:
     return port
 
 
-def _wait_for(port: int, gunicorn: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, gunicorn: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while gunicorn.poll() is None and time.monotonic() < deadline:
         try:
@@ -147,4 +151,5 @@ def _wait_for(port: int, gunicorn: subprocess.Popen[bytes]) -> None:
         except OSError:
             pass
         time.sleep(0.1)
-    raise RuntimeError("the server did not start; its log is above")
+    log.seek(0)
+    raise RuntimeError(f"the server did not start:\n{log.read().decode(errors='replace')}")
