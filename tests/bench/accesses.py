@@ -10,11 +10,15 @@ mixed        requests of every kind; how many records are not those that the rul
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -37,7 +41,7 @@ from tests.bench import events
 from tests.bench.figures import Figure, Measurement, Scale, at_least, at_most, percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.clusters import Database
 
@@ -57,14 +61,27 @@ def measure(database: Database, scale: Scale) -> dict[str, float]:
     record_many(events.fresh(1_000))
     _fill(1_000)
     few = _page_seconds(scale.pages)
-    quiet = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
-    with override_settings(CACHES={"default": quiet}):
+    none = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+    with override_settings(CACHES={"default": none}), _request_lines_unseen():
         figures = _overhead(_key(), scale) | {"meta_mixed_wrong": _mixed(_key(), scale.single_events * 50)}
     figures["meta_ledger_findings"] = _findings(database)
     _fill(scale.large_ledger_leaves)
     figures["meta_page_growth"] = _page_seconds(scale.pages) / few
     figures["meta_group_per_second"] = _group(database, seconds=scale.contended_seconds)
     return figures
+
+
+@contextmanager
+def _request_lines_unseen() -> Iterator[None]:
+    """Have the line of each request made as ever, and written nowhere."""
+    shown = [each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler)]
+    with Path(os.devnull).open("w") as nowhere:
+        before = [(each, each.setStream(nowhere)) for each in shown]
+        try:
+            yield
+        finally:
+            for handler, stream in before:
+                handler.setStream(stream)
 
 
 def _key() -> str:
