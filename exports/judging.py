@@ -13,28 +13,43 @@ from typing import IO, TYPE_CHECKING
 
 from django.conf import settings
 
+from exports import names, render_ndjson
 from exports.container import is_container
 from exports.verifier.files import check_files
+from exports.verifier.loose import kind_of
 from exports.verifier.pins import Pins, entry_keys
 from signing import certificates, trust
 from signing.models import ExportCertificate, SigningKey
 from signing.queries import jwks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exports.verifier.report import Report
 
-_PDF = b"%PDF-"
+_ROWS = (b'{"record":{', b'{"record_base64":"')  # of NDJSON; a record in the API's own JSON is a text
 
 
-def is_export(start: bytes) -> bool:
-    """Tell whether a file that begins with these bytes is a container or a report."""
-    return is_container(start) or start.startswith(_PDF)
+def is_export(source: IO[bytes]) -> bool:
+    """Tell whether a file is a container, a report, or another file of an export that says what it is."""
+    source.seek(0)
+    start = source.read(max(map(len, _ROWS)))
+    kind = kind_of(source)
+    source.seek(0)
+    if kind == render_ndjson.NAME:
+        return start.startswith(_ROWS)
+    return is_container(start) or kind not in {None, names.CHECKPOINT}
 
 
 def judge_export(source: IO[bytes], name: str) -> Report:
     """Return what can be said of a file that can be sought."""
-    (report,) = check_files([(source, name)], own_pins())
+    (report,) = judge_exports([(source, name)])
     return report
+
+
+def judge_exports(given: Sequence[tuple[IO[bytes], str]]) -> list[Report]:
+    """Return what can be said of several: a report for each container, and one for all other files together."""
+    return check_files(given, own_pins())
 
 
 def own_pins() -> Pins:

@@ -4,5 +4,5 @@
     exit 0 all is right and all keys are pinned, 1 something was changed, 2 something cannot be told
 
 Believes nothing but what the user pins. What it needs besides the standard library are `cryptography` and `asn1crypto`,
-and `pyhanko` for a PDF. report.py has the words, pins.py what is trusted, packed.py, data.py and pdf.py the checks.
+and `pyhanko` for a PDF. report.py has the words, pins.py what is trusted, packed.py, contents.py and pdf.py the checks.
 """

@@ -281,13 +281,16 @@ def _check_tree(report: Report, proved: Proved | None, head: Checkpoint | None, 
 
 
 def _proved_text(proved: Proved) -> str:
-    said = f"{proved.exported} entries are leaves of the tree of {proved.head.size}"
+    said = f"{proved.exported - proved.mismatched} entries are leaves of the tree of {proved.head.size}"
     if proved.mismatched:
-        said += f", but the {proved.mismatched} that are marked as tampered"
+        said += (
+            f"; the records of {proved.mismatched} more, which are marked, are not what the tree has in their places"
+        )
     if proved.head.complete_range is None:
         return f"{said}; no range is claimed to be complete"
     first, end = proved.head.complete_range
-    return f"{said}; of the leaves {first} to {end - 1} none is missing, {proved.withheld} are here as hashes only"
+    none = "none is left out" if proved.mismatched else "none is missing"
+    return f"{said}; of the leaves {first} to {end - 1} {none}, {proved.withheld} are here as hashes only"
 
 
 def _check_checkpoint(files: Files, report: Report, pins: Pins, claim: Claim | None) -> Checkpoint | None:

@@ -6,6 +6,7 @@ What a file is shows in its first bytes, whatever its name. Several loose files 
 from __future__ import annotations
 
 import io
+import re
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
@@ -34,8 +35,8 @@ _STARTS = {
     render_accesses_csv.NAME: render_accesses_csv.header()[:40],
     proofs.NAME: proofs.VERSION.encode(),
     names.REPORT: b"%PDF-",
-    names.JWKS: b'{"keys"',
 }
+_JWKS = re.compile(rb'\{\s*"keys"')
 
 
 class UnknownFileError(ExportError):
@@ -98,6 +99,8 @@ def kind_of(source: IO[bytes]) -> str | None:
     for name, expected in _STARTS.items():
         if start.startswith(expected):
             return name
+    if _JWKS.match(start):
+        return names.JWKS
     if start.startswith(b"{\n") and f'"format": "{MANIFEST_FORMAT}"'.encode() in _end_of(source):
         return names.MANIFEST
     if start.startswith(b"{\n") and f'"format": "{CLAIM_FORMAT}"'.encode() in start + _end_of(source):

@@ -51,6 +51,7 @@ _SENTENCES = {
     1: "Something was CHANGED or does not belong: do not rely on this file.",
     2: "Nothing is wrong that can be seen, but something cannot be told.",
 }
+_MARKED = "Entries in it are marked: they did not verify when it was made. Nothing else is wrong that can be seen."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,16 @@ class Report:
             return 1
         return 2 if states & _DOUBTS or State.OK not in states else 0
 
+    @property
+    def has_marked(self) -> bool:
+        """Tell whether the export itself says that entries in it did not verify."""
+        return any(check.name == Name.MARKED for check in self.checks)
+
+    @property
+    def sentence(self) -> str:
+        """What it comes to."""
+        return _MARKED if self.has_marked and self.exit_code != 1 else _SENTENCES[self.exit_code]
+
     def ordered(self) -> list[Check]:
         """Return the checks in the order of the table; what container and report both show is said once."""
         return sorted(dict.fromkeys(self.checks), key=lambda check: _ORDER[check.name])
@@ -107,7 +118,7 @@ class Report:
         width = max((len(check.name) for check in checks), default=0)
         states = max((len(check.state) for check in checks), default=0)
         lines = [f"{check.state:<{states}}  {check.name:<{width}}  {visible(check.text)}" for check in checks]
-        return "\n".join([visible(self.file), *lines, f"=> {_SENTENCES[self.exit_code]}", ""])
+        return "\n".join([visible(self.file), *lines, f"=> {self.sentence}", ""])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report for a machine."""

@@ -13,6 +13,8 @@ const SENTENCES = [
   "Something was CHANGED or does not belong: do not rely on this file.",
   "Nothing is wrong that can be seen, but something cannot be told.",
 ];
+const SENTENCE_MARKED =
+  "Entries in it are marked: they did not verify when it was made. Nothing else is wrong that can be seen.";
 const MAX_EXAMPLES = 5;
 const ELSEWHERE = "this page does not check that: use auditlog-verify.pyz";
 
@@ -68,6 +70,11 @@ class Report {
     const states = new Set(this.checks.map((check) => check.state));
     if (states.has("WRONG")) return 1;
     return states.has("not checked") || states.has("cannot tell") || !states.has("ok") ? 2 : 0;
+  }
+
+  /** What it comes to. */
+  get sentence() {
+    return this.exitCode === 2 && this.has(MARKED) ? SENTENCE_MARKED : SENTENCES[this.exitCode];
   }
 
   ordered() {

@@ -180,11 +180,14 @@ function checkTree(report, proved, head, claim) {
 }
 
 function provedText({ head, exported, mismatched, withheld }) {
-  let said = `${exported} entries are leaves of the tree of ${head.size}`;
-  if (mismatched) said += `, but the ${mismatched} that are marked as tampered`;
+  let said = `${exported - mismatched} entries are leaves of the tree of ${head.size}`;
+  if (mismatched) {
+    said += `; the records of ${mismatched} more, which are marked, are not what the tree has in their places`;
+  }
   if (!head.completeRange) return `${said}; no range is claimed to be complete`;
   const [first, end] = head.completeRange;
-  return `${said}; of the leaves ${first} to ${end - 1} none is missing, ${withheld} are here as hashes only`;
+  const none = mismatched ? "none is left out" : "none is missing";
+  return `${said}; of the leaves ${first} to ${end - 1} ${none}, ${withheld} are here as hashes only`;
 }
 
 /** Returns the checkpoint if nothing is wrong with it, otherwise null. */

@@ -9,7 +9,6 @@ const LOOSE_STARTS = {
   [ACCESSES_NAME]: FORMATS[ACCESSES_NAME].header.slice(0, 40),
   [PROOF_NAME]: PROOF_VERSION,
   [REPORT_NAME]: "%PDF-",
-  [JWKS_NAME]: '{"keys"',
 };
 const [START_SIZE, END_SIZE] = [4096, 65_536];
 const PDF_TEXT = `the report itself: ${ELSEWHERE}`;
@@ -171,6 +170,7 @@ async function kindOf(source) {
   for (const [name, expected] of Object.entries(LOOSE_STARTS)) {
     if (startsWith(start, bytesOf(expected))) return name;
   }
+  if (/^\{\s*"keys"/u.test(new TextDecoder().decode(start))) return JWKS_NAME;
   if (startsWith(start, bytesOf("{\n"))) {
     const decoder = new TextDecoder();
     const end = decoder.decode(await source.read(Math.max(source.size - END_SIZE, 0), END_SIZE));

@@ -27,7 +27,7 @@ function reportElement(report) {
   const section = made(
     "section",
     { className: `report ${VERDICT_TONES[code]}` },
-    made("h2", { textContent: SENTENCES[code] }),
+    made("h2", { textContent: report.sentence }),
     made("p", { className: "file words", textContent: visible(report.file) }),
     made("table", {}, made("thead", {}, head), made("tbody", {}, ...rows)),
   );

@@ -18,17 +18,35 @@ from exports.verifier import page
 from signing.errors import SigningError
 
 if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
     from django.http import HttpRequest
+
+    from exports.verifier.report import Report
 
 _MAX_TEXT_BYTES = 2_000_000  # of a proof file; everything else is smaller
 
 
+class _FilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class _FilesField(forms.FileField):
+    """One file or several, as a list."""
+
+    widget = _FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        return [super(_FilesField, self).clean(one, initial) for one in data or ()]
+
+
 class EvidenceForm(forms.Form):
-    """A file or a text, and the record that a proof file is about."""
+    """Files or a text, and the record that a proof file is about."""
 
     use_required_attribute = False
 
-    file = forms.FileField(label="A file", required=False)
+    file = _FilesField(
+        label="A file", required=False, help_text="Of one export also several: its table and its manifest, for example."
+    )
     text = forms.CharField(
         label="Or its text",
         required=False,
@@ -43,22 +61,13 @@ class EvidenceForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Require one of both, and make it a text."""
+        """Require one of both, and make a text of a file that is none of an export."""
         cleaned = super().clean() or {}
-        file = cleaned.get("file")
-        if file is None and not cleaned.get("text", "").strip():
+        files = cleaned.get("file") or []
+        if not files and not cleaned.get("text", "").strip():
             raise forms.ValidationError("Choose a file, or paste a text.")
-        if file is not None and judging.is_export(_start(file)):
-            return cleaned
-        if file is not None:
-            if file.size > _MAX_TEXT_BYTES:
-                raise forms.ValidationError(f"The file is larger than the {_MAX_TEXT_BYTES:,} bytes that are taken.")
-            try:
-                cleaned["text"] = file.read().decode()
-            except UnicodeDecodeError:
-                raise forms.ValidationError(
-                    "The file is no export, JWS, receipt, proof, checkpoint or entry."
-                ) from None
+        if len(files) == 1 and not judging.is_export(files[0]):
+            cleaned["text"], cleaned["file"] = _text_of(files[0]), []
         return cleaned
 
 
@@ -78,17 +87,17 @@ class Verify(View):
         if not throttle.allow_request(cast("Any", request), cast("Any", self)):
             raise Throttled(throttle.wait())
         form = EvidenceForm(request.POST, request.FILES)
-        judgement = report = None
-        if form.is_valid() and not form.cleaned_data["text"].strip():
-            file = form.cleaned_data["file"]
-            report = judging.judge_export(file, file.name)
+        judgement = None
+        reports: list[Report] = []
+        if form.is_valid() and form.cleaned_data["file"]:
+            reports = judging.judge_exports([(file, file.name) for file in form.cleaned_data["file"]])
         elif form.is_valid():
             try:
                 judgement = brought.judge_text(form.cleaned_data["text"], record=form.cleaned_data["record"])
             except (BadEvidenceError, SigningError) as error:
                 form.add_error(None, f"This cannot be read: {error}.")
-        shown = {"form": form, "judgement": judgement, "report": report}
-        return render(request, "exports/verify.html", shown, status=200 if judgement or report else 400)
+        shown = {"form": form, "judgement": judgement, "reports": reports}
+        return render(request, "exports/verify.html", shown, status=200 if judgement or reports else 400)
 
 
 class OfflinePage(View):
@@ -103,7 +112,12 @@ class OfflinePage(View):
         return HttpResponse(page.page(), content_type="text/html; charset=utf-8", headers=disposition)
 
 
-def _start(file: Any) -> bytes:
-    raw: bytes = file.read(8)
-    file.seek(0)
-    return raw
+def _text_of(file: UploadedFile[bytes]) -> str:
+    """Return the content of a file that is none of an export. Raises ValidationError."""
+    if (file.size or 0) > _MAX_TEXT_BYTES:
+        raise forms.ValidationError(f"The file is larger than the {_MAX_TEXT_BYTES:,} bytes that are taken.")
+    try:
+        text: str = file.read().decode()
+    except UnicodeDecodeError:
+        raise forms.ValidationError("The file is no export, JWS, receipt, proof, checkpoint or entry.") from None
+    return text

@@ -58,6 +58,7 @@ class Offline:
         found: list[dict[str, Any]] = self.window.evaluate(
             """() => [...document.querySelectorAll("section.report")].map((report) => ({
                 exit: Number(report.dataset.exit),
+                sentence: report.querySelector("h2").textContent,
                 checks: [...report.querySelectorAll("tbody tr")].map(
                     (row) => [...row.children].map((cell) => cell.textContent)),
             }))"""
@@ -88,9 +89,10 @@ def pins() -> Pins:
 
 
 def assert_same(here: dict[str, Any], report: Report) -> None:
-    """Require that the page said what our verifier says: the same checks, each with the same outcome."""
+    """Require that the page said what our verifier says: the checks, their outcomes, and what they come to."""
     there = [[str(check.name), str(check.state)] for check in report.ordered()]
     assert (here["exit"], [row[:2] for row in here["checks"]]) == (report.exit_code, there), (report.table(), here)
+    assert here["sentence"] == report.sentence
 
 
 def same_in_both(offline: Offline, given: Given, pinned: Pins) -> list[int]:

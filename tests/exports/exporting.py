@@ -128,7 +128,7 @@ class Export:
         jwks = {"keys": [public_jwk(KEY_ID, "Ed25519", PUBLIC_KEY)]}
         files[proofs.NAME] = (proofs.MEDIA_TYPE, self.proof())
         files[names.CHECKPOINT] = ("text/plain", note(self.real_tree).encode())
-        files[names.JWKS] = ("application/jwk-set+json", json.dumps(jwks).encode() + b"\n")
+        files[names.JWKS] = ("application/jwk-set+json", json.dumps(jwks, sort_keys=True, indent=2).encode() + b"\n")
         files[names.VKEYS] = ("text/plain", f"{checkpoint_key().vkey}\n".encode())
         files[names.SIGNER] = ("application/x-pem-file", certificates.to_pem([self.signer.certificate]))
         files[names.ISSUERS] = ("application/x-pem-file", certificates.to_pem(self.signer.chain))

@@ -84,11 +84,15 @@ def test_an_entry_that_was_tampered_with_goes_out_marked_and_is_seen() -> None:
     report = checked(replace(EXPORT, ledger=tuple(ledger), tree=tree).container())
     assert report.exit_code == 2
     assert "1 entries did not verify: 1 tampered" in report.table()
+    assert "3 entries are leaves of the tree of 12; the records of 1 more, which are marked, are not" in report.table()
+    assert report.table().endswith("=> " + report.sentence + "\n")
+    assert report.sentence.startswith("Entries in it are marked")
     silent = list(EXPORT.ledger)
     silent[4] = silent[5]._replace(leaf_index=4)
     report = checked(replace(EXPORT, ledger=tuple(silent), tree=tree).container())
     assert report.exit_code == 1
     assert "it is not marked" in report.table()
+    assert "do not rely on this file" in report.sentence
 
 
 # A sample first; then every byte, in slices that the processes of a run share.

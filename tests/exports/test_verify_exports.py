@@ -1,5 +1,8 @@
 """Exports brought to the page: the verification tool says what is right, what is wrong and what cannot be told."""
 
+import io
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
 
 from activity.services import record_many
-from exports import services
+from exports import names, proofs, services
 from signing import export_keys
 from signing.models import ExportCertificate
+from tests.clusters import Database
 from tests.exports.ordering import made, orders
 from tests.signing.local_tsa import local_tsa
 
@@ -21,9 +25,14 @@ def container(olivia: User) -> bytes:
     return b"".join(services.download(export=made(olivia), by=olivia).pieces)
 
 
-def brought(raw: bytes) -> tuple[int, str]:
-    response = Client().post("/verify/", {"file": SimpleUploadedFile("export.asice", raw)})
+def brought(*files: bytes) -> tuple[int, str]:
+    response = Client().post("/verify/", {"file": [SimpleUploadedFile("of-an-export", raw) for raw in files]})
     return response.status_code, response.content.decode()
+
+
+def inside(container: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(container)) as archive:
+        return archive.read(name)
 
 
 def test_an_export_of_ours_is_right(container: bytes) -> None:
@@ -38,6 +47,33 @@ def test_a_changed_one_is_not(container: bytes) -> None:
     status, page = brought(container[:at] + b"actor-9" + container[at + 7 :])
     assert status == 200
     assert "do not rely on this file" in page
+
+
+@pytest.mark.parametrize("name", ["entries.csv", "entries.ndjson", names.MANIFEST, names.JWKS, proofs.NAME])
+def test_a_file_of_an_export_is_checked_as_far_as_it_goes_alone(container: bytes, name: str) -> None:
+    status, page = brought(inside(container, name))
+    assert status == 200
+    assert "something cannot be told" in page
+    assert "not checked" in page
+    assert "WRONG" not in page
+
+
+def test_several_files_of_an_export_are_checked_together(container: bytes) -> None:
+    table, manifest = inside(container, "entries.csv"), inside(container, names.MANIFEST)
+    assert "as the manifest lists them: entries.csv" in brought(table, manifest)[1]
+    assert "entries.csv is not the file that the manifest lists" in brought(table.replace(b"o/1", b"o/7"), manifest)[1]
+    page = brought(container, container)[1]
+    assert page.count("All is right") == 2
+
+
+def test_entries_that_were_marked_are_told_first(olivia: User, site: Database) -> None:
+    receipts = record_many(orders(3))
+    intruder = site.superuser()
+    intruder.execute("ALTER TABLE activity_logs DISABLE TRIGGER ALL")
+    intruder.execute("DELETE FROM activity_logs WHERE id = %s", [receipts[1].id])
+    page = brought(b"".join(services.download(export=made(olivia), by=olivia).pieces))[1]
+    assert re.search("<h2[^>]*>Entries in it are marked", page)
+    assert "1 entries did not verify: 1 missing" in page
 
 
 def test_a_stolen_key_vouches_for_nothing(container: bytes) -> None:
