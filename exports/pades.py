@@ -2,7 +2,7 @@
 
     /ByteRange [0 a b c]   everything but the signature itself, up to the last byte
     /Contents <30…00>      the CMS of signing.cms, in upper-case hexadecimal, then zeros up to the room reserved for it
-    /M, /Reason, /Name     what the panel on the last page shows
+    /M, /Reason, /Name     what the panel on the last page shows; the name is that in the certificate
 
 The whole file is written anew with the signature in it, not added as an update: it has one revision, so whatever is
 added later shows. pyHanko writes the file, and the signature is made where the container's is.
@@ -44,7 +44,7 @@ def sign_pdf(
     to: Path,
     time_stamp: TimeStamper | None = None,
 ) -> None:
-    """Write the report with a visible signature on its last page. `at` is the time that the signer claims.
+    """Write the report with a visible signature on its last page. `name` is the account, `at` the time of the signer.
 
     Raises whatever `time_stamp` raises.
     """
@@ -54,15 +54,16 @@ def sign_pdf(
     from pyhanko.sign.signers import cms_embedder, pdf_byterange  # noqa: PLC0415 the same
 
     at = at.replace(microsecond=0)
+    person = certificates.facts(signer.certificate).name
     room = _CMS_BYTES + len(signer.certificate) + sum(map(len, signer.chain)) + (_TIME_STAMP_BYTES if time_stamp else 0)
     placeholder = pdf_byterange.SignatureObject(
-        timestamp=at, subfilter=SigSeedSubFilter.PADES, name=name, reason=reason, bytes_reserved=2 * room
+        timestamp=at, subfilter=SigSeedSubFilter.PADES, name=person, reason=reason, bytes_reserved=2 * room
     )
-    html = _panel_html(signer, name=name, reason=reason, at=at, is_stamped=time_stamp is not None)
+    html = _panel_html(signer, account=name, reason=reason, at=at, is_stamped=time_stamp is not None)
     with TemporaryDirectory(prefix="auditlog-panel-") as directory, pdf.open("rb") as source, to.open("wb+") as target:
         panel = Path(directory) / "panel.pdf"
         typeset(html, panel)
-        appearance = cms_embedder.SigAppearanceSetup(style=_style(panel), timestamp=at, name=name)
+        appearance = cms_embedder.SigAppearanceSetup(style=_style(panel), timestamp=at, name=person)
         writer = copy_into_new_writer(PdfFileReader(source))
         steps = cms_embedder.PdfCMSEmbedder(SigFieldSpec(FIELD, on_page=-1, box=PANEL)).write_cms(FIELD, writer)
         next(steps)
@@ -71,7 +72,7 @@ def sign_pdf(
         steps.send(cms.sign(prepared.document_digest, signer, at=None, time_stamp=time_stamp))
 
 
-def _panel_html(signer: Certified, *, name: str, reason: str, at: datetime, is_stamped: bool) -> Markup:
+def _panel_html(signer: Certified, *, account: str, reason: str, at: datetime, is_stamped: bool) -> Markup:
     """Return what the signature field shows; it is set as the rest of the report is."""
     facts = certificates.facts(signer.certificate)
     stamp = "with the time stamp of an authority" if is_stamped else "as the signer says; no authority stamped it"
@@ -79,7 +80,7 @@ def _panel_html(signer: Certified, *, name: str, reason: str, at: datetime, is_s
         "panel.html",
         width=PANEL[2] - PANEL[0],
         height=PANEL[3] - PANEL[1],
-        name=shortened(name, 44),
+        name=shortened(facts.name if facts.name == account else f"{facts.name} (account {account})", 44),
         reason=shortened(reason, 2 * _COLUMNS),
         time=f"{at:%Y-%m-%d %H:%M:%S} UTC, {stamp}",
         subject=shortened(facts.subject, _COLUMNS),

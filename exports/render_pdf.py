@@ -155,9 +155,8 @@ class _Draft:
 
 def typeset(html: str, pdf: Path | None) -> int:
     """Lay a document out, write it unless there is no file to write to, and return its number of pages."""
+    logging.getLogger("weasyprint.progress").setLevel(logging.WARNING)  # lines when it is imported, and for each page
     import weasyprint  # noqa: PLC0415 late: it takes a second, and needs libraries that other formats do without
-
-    logging.getLogger("weasyprint.progress").setLevel(logging.WARNING)  # a line for each page
 
     class DenyingFetcher(weasyprint.URLFetcher):  # type: ignore[misc]
         """A report is made of what it is given: no address is opened, no file read, not even a data: URL decoded."""

@@ -65,9 +65,13 @@ class Certified:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a certificate says. `algorithm` is ours ("ES256"), or "" for a key that signs no exports."""
+    """What a certificate says. `algorithm` is ours ("ES256"), or "" for a key that signs no exports.
+
+    `name` is the common name of the subject, or the whole subject where it has none.
+    """
 
     subject: str
+    name: str
     issuer: str
     serial: int
     not_before: datetime
@@ -182,12 +186,14 @@ def facts(certificate: bytes) -> Facts:
     try:
         public_key = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         subject, issuer = parsed.subject.rfc4514_string(), parsed.issuer.rfc4514_string()
+        names = parsed.subject.get_attributes_for_oid(standard.NameOID.COMMON_NAME)
     except _UNREADABLE as error:
         raise BadCertificateError("its key or names cannot be read") from error
     basic = _extension(parsed, standard.BasicConstraints)
     usage = _extension(parsed, standard.KeyUsage)
     return Facts(
         subject=subject,
+        name=str(names[0].value) if names else subject,
         issuer=issuer,
         serial=parsed.serial_number,
         not_before=parsed.not_valid_before_utc,

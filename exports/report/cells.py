@@ -77,7 +77,7 @@ def _remark(entry: ExportedEntry) -> str:
 
 def _data(entry: ExportedEntry, record: object) -> str:
     if not isinstance(record, dict):
-        return UNREADABLE + ascii(entry.record)[2:-1]
+        return UNREADABLE + ascii(entry.record)[2:-1] if entry.record else ""
     if entry.detached_data is not None:
         detached = _parsed(entry.detached_data)
         return UNREADABLE + ascii(entry.detached_data)[2:-1] if detached is _NO_JSON else _json(detached)

@@ -103,6 +103,7 @@ def _cover(claim: Claim, summary: Summary, verify_address: str) -> Markup:
         size=f"{claim.ledger_size:,}",
         root=claim.root,
         address=verify_address or "no address is configured: use the offline verifier",
+        held="this address and the digest" if verify_address else "the digest",
     )
 
 

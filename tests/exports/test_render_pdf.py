@@ -1,6 +1,7 @@
 """The PDF report: what stands on its pages, what is embedded, and what it refuses."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from pypdf import PdfReader
 from exports import render_ndjson, render_pdf
 from exports.errors import NoFontsError, ReportError, ReportTooLargeError
 from exports.report import fonts, processes
+from exports.report.front import opening
+from exports.report.summary import Summary
 from signing.verdicts import Verdict
 from tests.exports.exported import entry
 from tests.exports.reports import ACTIVE, ADDRESS, claim_of, names_in, pages_text, report
@@ -81,6 +84,21 @@ def test_the_cover_says_why_what_and_how_to_verify(pdf: Path) -> None:
         assert said in charts
     for said in (*claim_of(ENTRIES).claims(), *claim_of(ENTRIES).claims_not()):
         assert said in last
+
+
+def test_the_commands_on_the_last_page_give_the_digest(pdf: Path, tmp_path: Path) -> None:
+    lines = [line.strip() for line in pages_text(pdf)[-1].splitlines()]
+    commands = [line for line in lines if line.startswith(("pdfdetach", "sed"))]
+    shutil.copy(pdf, tmp_path / "report.pdf")
+    done = subprocess.run(["sh", "-ec", "\n".join(commands)], cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert claim_of(ENTRIES).dataset_digest in done.stdout
+    assert "python3 auditlog-verify.pyz --trust FINGERPRINT report.pdf" in lines
+
+
+def test_without_an_address_the_cover_sends_nobody_anywhere() -> None:
+    cover = opening(claim_of(ENTRIES), Summary(), verify_address="")
+    assert "no address is configured" in cover
+    assert "The code holds the digest." in cover
 
 
 def test_the_code_on_the_cover_holds_address_and_digest(pdf: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from exports.report.columns import COLUMNS
 from exports.report.markup import Markup, fill, text
 from exports.report.rows import SMALL_WIDTH, block, wrap
 from exports.report.visible import columns, is_fixed_pitch, visible
+from signing.verdicts import Verdict
 from tests.exports.exported import entry
 
 
@@ -44,6 +45,12 @@ def test_no_character_is_dropped_and_none_but_the_space_is_blank() -> None:
         assert shown in {character, f"«U+{number:04X}»"} or unicodedata.normalize("NFC", character) != character
         assert shown.isprintable()
         assert not shown.isspace() or shown == " "
+
+
+def test_of_a_missing_entry_stands_the_reason_alone() -> None:
+    missing = entry()._replace(record=b"", verdict=Verdict.MISSING, reason="its entry is not there any more")
+    said = printed(missing)
+    assert (said.remark, said.facts, said.data) == ("MISSING: its entry is not there any more", "", "")
 
 
 def test_lines_hold_what_fits_and_lose_nothing_but_spaces() -> None:

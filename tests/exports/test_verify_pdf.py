@@ -150,17 +150,28 @@ def test_the_pyhanko_cli_agrees(algorithm: str, tmp_path: Path, trusted: Path) -
     assert "The signature is judged VALID." in done.stdout
 
 
-def test_the_panel_stands_on_the_last_page_and_says_who_why_and_when(signed: bytes) -> None:
-    (signature,) = PdfFileReader(io.BytesIO(signed)).embedded_signatures
+def test_the_panel_stands_on_the_last_page_and_says_who_why_and_when(signed: bytes, tmp_path: Path) -> None:
+    said = _panel_of(signed)
+    for line in ("SIGNED ELECTRONICALLY BY Ada Lovelace", "quarterly review", "2026-11-23 05:41:07 UTC, as the signer"):
+        assert line in said
+    assert ADA.fingerprint in said
+    assert "account" not in said
+    report(ENTRIES[:1], tmp_path / "unsigned.pdf")
+    by_account = tmp_path / "by-account.pdf"
+    pades.sign_pdf(tmp_path / "unsigned.pdf", ADA, name="ada", reason="audit", at=AT, to=by_account)
+    assert "Ada Lovelace (account ada)" in _panel_of(by_account.read_bytes())
+
+
+def _panel_of(pdf: bytes) -> str:
+    """Return the text of the panel."""
+    (signature,) = PdfFileReader(io.BytesIO(pdf)).embedded_signatures
+    assert signature.sig_object["/Name"] == "Ada Lovelace"
     assert list(signature.sig_field["/Rect"]) == list(pades.PANEL)
     panel = signature.sig_field["/AP"]["/N"]
     while "/Font" not in panel["/Resources"]:
         (panel,) = (panel["/Resources"]["/XObject"][name] for name in panel["/Resources"]["/XObject"])
     pieces, _ = PageReader().read({"/Contents": panel, "/Resources": panel["/Resources"]})
-    said = " ".join(piece.text for piece in pieces)
-    for line in ("SIGNED ELECTRONICALLY BY Ada Lovelace", "quarterly review", "2026-11-23 05:41:07 UTC, as the signer"):
-        assert line in said
-    assert ADA.fingerprint in said
+    return " ".join(piece.text for piece in pieces)
 
 
 def test_signing_keeps_what_pdf_a_demands(signed: bytes) -> None:
