@@ -32,7 +32,7 @@ def render(claim: Claim, file_name: str, files: Collection[str], root_sha256: st
     if claim.time_stamp_authority is not None:
         parts.append(_TIME_STAMP.replace("SIGNED_AT", _seconds(claim)))
     if render_ndjson.NAME in files:
-        parts.append(_DATASET.replace("DIGEST", claim.dataset_digest))
+        parts.append((_DATASET_MARKED if claim.marked else _DATASET).replace("DIGEST", claim.dataset_digest))
     parts += [_CSV.replace("TABLE", table) for table in _TABLES if table in files]
     if names.REPORT in files:
         parts.append(_REPORT)
@@ -72,7 +72,7 @@ be seen, but something cannot be told. Get from the operator, by another way tha
 def _signature(claim: Claim, file_name: str, root_sha256: str) -> str:
     return f"""## The signature, with OpenSSL alone
 
-    unzip -q {file_name} -d export && cd export
+    python3 -m zipfile -e {file_name} export && cd export
     awk '/BEGIN/ {{one = ""}} {{one = one $0 "\\n"}} END {{printf "%s", one}}' {names.ISSUERS} > ca.pem
     openssl x509 -in ca.pem -outform DER | sha256sum
     openssl cms -verify -binary -inform DER -in META-INF/signature001.p7s \\
@@ -115,8 +115,18 @@ _DATASET = r"""## The dataset digest
 
     sed -E 's/^\{"record":(.*),"leaf_index":.*$/\1/' entries.ndjson | sha256sum
 
-gives `DIGEST`: the records themselves, each with a newline, are the ones that the manifest names. (Records
-that are no JSON, which only tampering makes, stand in `record_base64` and are to be decoded first.)
+gives `DIGEST`: the records themselves, each with a newline, are the ones that the manifest names.
+"""
+_DATASET_MARKED = r"""## The dataset digest
+
+    python3 -c 'import base64, hashlib; digest = hashlib.sha256(); [
+        digest.update((base64.b64decode(text) if b"base64" in name else text) + b"\n")
+        for line in open("entries.ndjson", "rb")
+        for name, text in [line[: line.rindex(b",\"leaf_index\":")].split(b":", 1)]
+    ]; print(digest.hexdigest())'
+
+prints `DIGEST`: the records themselves, each with a newline, are the ones that the manifest names. Those
+that are no JSON, or are missing, which only tampering makes, stand in `record_base64`; the others stand as they are.
 """
 _CSV = r"""## The CSV
 

@@ -12,6 +12,7 @@ import pytest
 
 from exports import names, verify_md
 from signing import certificates
+from signing.verdicts import Verdict
 from tests.exports.exporting import AT, FILE_NAME, Export, checkpoint_key
 from tests.signing.issued import START, authority, person
 
@@ -90,6 +91,17 @@ def test_its_commands_notice_a_change(tmp_path: Path) -> None:
     listed = directory / "META-INF" / "ASiCManifest001.xml"
     listed.write_bytes(listed.read_bytes().replace(b"text/csv", b"text/tsv"))
     assert run(signature, directory).returncode != 0
+
+
+def test_its_digest_is_right_of_marked_entries_too(tmp_path: Path) -> None:
+    """The shell gets the command as it stands in the file, moved in."""
+    ledger = list(Export().ledger)
+    ledger[4] = ledger[4]._replace(record=b"", verdict=Verdict.MISSING, reason="gone")
+    ledger[5] = ledger[5]._replace(record=b"\xff no json\n", verdict=Verdict.TAMPERED, reason="changed")
+    export = Export(ledger=tuple(ledger), tree=Export().real_tree)
+    directory, _ = unpacked(tmp_path, export)
+    (dataset,) = (one for one in COMMAND.findall((directory / names.VERIFY).read_text()) if "entries.ndjson" in one)
+    assert run(dataset, directory).stdout.split() == [export.claim().dataset_digest]
 
 
 def test_marked_entries_are_said_at_its_head() -> None:
