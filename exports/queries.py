@@ -34,11 +34,16 @@ class Progress:
 
 
 class Signer(NamedTuple):
-    """Whose certificate signs somebody's exports until when; without one, `trouble` says why."""
+    """Whose certificate signs somebody's exports until when; without one, `trouble` says why.
+
+    `root` is the certificate above all in PEM, which verifiers pin, and `root_fingerprint` its SHA-256.
+    """
 
     name: str = ""
     fingerprint: str = ""
     until: datetime | None = None
+    root_fingerprint: str = ""
+    root: str = ""
     trouble: str = ""
 
 
@@ -80,4 +85,6 @@ def signer_of(user: User | AnonymousUser) -> Signer:
     except ExportKeyError as error:
         return Signer(trouble=str(error))
     facts = certificates.facts(signer.certificate)
-    return Signer(facts.subject, signer.fingerprint, facts.not_after)
+    root = [signer.certificate, *signer.chain][-1]
+    pem = certificates.to_pem([root]).decode()
+    return Signer(facts.subject, signer.fingerprint, facts.not_after, certificates.fingerprint(root), pem)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, connection, transaction
 from django.db.models import Sum
@@ -28,7 +29,7 @@ from exports.downloads import Download, open_download
 from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
 from exports.making import PART_LEAVES, make_part
 from exports.models import Export, ExportPart
-from exports.sources import ledger_for, source_of
+from exports.sources import exportable, ledger_for, source_of
 from signing import statements
 from signing.authorities import time_stamp
 from signing.errors import BadCheckpointError, BadTimeStampError, SigningError
@@ -38,8 +39,6 @@ from signing.queries import export_signer
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from uuid import UUID
-
-    from django.contrib.auth.models import User
 
     from activity.extraction import Span
     from exports.manifest import Claim
@@ -156,7 +155,12 @@ def expire(*, now: datetime | None = None) -> int:
 
 
 def download(*, export: Export, by: User, name: str = "") -> Download:
-    """Return the container, or one file out of it, and record who takes it. Raises ExportRefusedError."""
+    """Return the container, or one file out of it, and record who takes it.
+
+    Raises ExportRefusedError, and PermissionDenied for a ledger that was taken from whoever once ordered it.
+    """
+    if export.ledger.name not in exportable(by):
+        raise PermissionDenied("the ledger of this export is not granted to you any more")
     if export.state != State.READY:
         raise ExportRefusedError(f"it is {export.state}: there is no file to download")
     taken = open_download(export, name)
@@ -167,6 +171,13 @@ def download(*, export: Export, by: User, name: str = "") -> Download:
 def _require_right(by: User) -> None:
     if not by.has_perm(ORDER_PERMISSION):
         raise PermissionDenied("exports are ordered by those whose role lets them: compliance officers and auditors")
+
+
+def _require_right_still(export: Export) -> None:
+    """Raise ExportRefusedError unless whoever ordered an export might order it now: it is signed in his name."""
+    by = User.objects.filter(pk=export.ordered_by_id, is_active=True).first()
+    if by is None or not by.has_perm(ORDER_PERMISSION) or export.ledger.name not in exportable(by):
+        raise ExportRefusedError(f"{export.ordered_by} may not export from the ledger {export.ledger.name} any more")
 
 
 def _require_sense(formats: Collection[str], known: Sequence[str], purpose: str, case: str) -> None:
@@ -241,6 +252,7 @@ def _finish(export_id: UUID) -> None:
         parts = list(export.parts.order_by("number"))
         if any(part.done_at is None for part in parts):
             return
+        _require_right_still(export)
         signer = export_signer(export.ordered_by, at=at)
         with TemporaryDirectory(prefix="auditlog-export-") as directory:
             stamp = partial(time_stamp, settings.AUDITLOG_TSA_URL) if settings.AUDITLOG_TSA_URL else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
@@ -30,7 +32,6 @@ from signing.errors import ExportKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from uuid import UUID
 
     from django.contrib.auth.models import User
     from django.http import HttpRequest
@@ -64,8 +65,15 @@ class Exports(Exporting):
     http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Show the exports that somebody may see, the last ordered first."""
-        return render(request, "exports/list.html", {"exports": queries.visible(to=request.user)[:_LISTED]})
+        """Show a page of the exports that somebody may see, the last ordered first."""
+        rows = queries.visible(to=request.user).order_by("-pk")  # an id begins with its time
+        with suppress(ValueError):
+            rows = rows.filter(pk__lt=UUID(request.GET.get("before", "")))
+        found = list(rows[: _LISTED + 1])
+        shown: dict[str, Any] = {"exports": found[:_LISTED], "query": "", "is_first": "before" not in request.GET}
+        if len(found) > _LISTED:
+            shown["next"] = urlencode({"before": found[_LISTED - 1].pk})
+        return render(request, "exports/list.html", shown)
 
 
 class Filters(Protocol):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -17,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.storage import storages
 from django.test import override_settings
 
-from activity import amending
+from activity import amending, authority
 from activity.errors import BadQueryError
 from activity.models import ActivityLog
 from activity.services import record, record_many
@@ -431,6 +432,41 @@ def test_a_file_goes_when_its_time_is_over_and_its_facts_stay(olivia: User) -> N
     assert (export.state, steps(export)[-1]) == ("expired", "expired")
     assert export.file_sha256
     assert not storages["exports"].exists(export.file)
+
+
+def _ledger_is_taken(of: User) -> None:
+    authority.revoke_grant(ledger="activity", of=of, by="ada", reason="another task")
+
+
+def _role_is_taken(of: User) -> None:
+    of.groups.clear()
+
+
+def _account_is_closed(of: User) -> None:
+    of.is_active = False
+    of.save()
+
+
+@pytest.mark.parametrize("taken", [_ledger_is_taken, _role_is_taken, _account_is_closed])
+def test_nothing_is_signed_for_who_may_not_export_any_more(olivia: User, taken: Callable[[User], None]) -> None:
+    record_many(orders(3))
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    taken(olivia)
+    services.work(export=export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.failure) == (
+        Export.State.FAILED,
+        "olivia may not export from the ledger activity any more",
+    )
+
+
+def test_a_file_is_for_who_may_read_its_ledger_still(olivia: User) -> None:
+    record_many(orders(3))
+    export = made(olivia)
+    assert services.download(export=export, by=olivia).size
+    _ledger_is_taken(olivia)
+    with pytest.raises(PermissionDenied):
+        services.download(export=export, by=User.objects.get(pk=olivia.pk))
 
 
 def test_a_key_that_was_revoked_meanwhile_signs_nothing(olivia: User) -> None:

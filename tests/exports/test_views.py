@@ -1,5 +1,6 @@
 """The pages of exports: ordering from the log list, following, taking, and one's own key."""
 
+import html
 import re
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -170,7 +171,10 @@ def test_a_key_is_brought_along(site: Database, tmp_path: Path) -> None:
     assert "another password" in wrong.content.decode()
     right = client.post("/exports/key/", sent | {"file": SimpleUploadedFile("kim.p12", content), "password": "secret"})
     assert right.status_code == 302
-    assert own.fingerprint(hashes.SHA256()).hex() in page(client, "/exports/key/")
+    shown = page(client, "/exports/key/")
+    assert own.fingerprint(hashes.SHA256()).hex() in shown
+    assert ca.fingerprint(hashes.SHA256()).hex() in shown
+    assert ca.public_bytes(Encoding.PEM).decode() in html.unescape(shown)
 
 
 def test_a_large_export_shows_how_far_it_is(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +191,19 @@ def test_a_large_export_shows_how_far_it_is(olivia: User, monkeypatch: pytest.Mo
     ended = client.get(f"{address}progress/")
     assert ended["HX-Refresh"] == "true"
     assert "hx-get" not in ended.content.decode()
+
+
+def test_the_list_goes_on_where_its_page_ended(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "_LISTED", 2)
+    ordered = [str(made(olivia).pk) for _ in range(3)]
+    client = signed_in(olivia)
+    first = page(client, "/exports/")
+    assert [one in first for one in ordered] == [False, True, True]
+    (address,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    older = page(client, f"/exports/{address}")
+    assert [one in older for one in ordered] == [True, False, False]
+    assert 'rel="next"' not in older
+    assert "First page" in older
 
 
 def test_an_export_is_cancelled_from_its_page(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
