@@ -64,6 +64,13 @@ def test_serve_teaches_without_starting_anything(launcher: Launcher) -> None:
     assert taught.stderr == ""
 
 
+def test_verifier_teaches_and_makes_no_file_of_an_option(launcher: Launcher) -> None:
+    taught = launcher.run("verifier", "--help")
+    assert taught.returncode == 0
+    assert "./auditlog verifier [FILE]" in taught.stdout
+    assert not Path("/--help").exists()
+
+
 def test_any_other_word_is_a_command_of_manage_py(launcher: Launcher) -> None:
     assert "ROOT_URLCONF = 'auditlog_project.urls'" in launcher.run("diffsettings").stdout
     unknown = launcher.run("no_such_word")
