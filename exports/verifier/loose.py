@@ -16,8 +16,8 @@ from exports.manifest import CLAIM_FORMAT, MANIFEST_FORMAT, Claim, Manifest
 from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
 from exports.verifier.packed import MAX_REPORT, check_report
 from exports.verifier.report import Name
-from signing import checkpoint
-from signing.errors import BadCheckpointError
+from signing import certificates, checkpoint
+from signing.errors import BadCertificateError, BadCheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,14 +29,19 @@ _CHUNK = 1 << 20
 _START = 4096
 _MAX_SMALL = container.MAX_SMALL_FILE
 _STARTS = {
-    render_json.NAME: render_json.header(),
-    render_ndjson.NAME: b'{"record',
-    render_csv.NAME: render_csv.header()[:40],
-    render_accesses_csv.NAME: render_accesses_csv.header()[:40],
-    proofs.NAME: proofs.VERSION.encode(),
-    names.REPORT: b"%PDF-",
+    render_json.NAME: re.escape(render_json.header()),
+    render_ndjson.NAME: rb'\{"record',
+    render_csv.NAME: re.escape(render_csv.header()[:40]),
+    render_accesses_csv.NAME: re.escape(render_accesses_csv.header()[:40]),
+    proofs.NAME: re.escape(proofs.VERSION.encode()),
+    names.REPORT: rb"%PDF-",
+    names.VERIFY: rb"# How to check `",
+    names.JWKS: rb'\{\s*"keys"',
+    names.VKEYS: rb"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}\s",
 }
-_JWKS = re.compile(rb'\{\s*"keys"')
+_PEM = b"-----BEGIN CERTIFICATE-----"
+# Of these only the manifest says something, by their hashes.
+_LISTED_ONLY = (names.VERIFY, names.VKEYS, names.SIGNER, names.ISSUERS)
 
 
 class UnknownFileError(ExportError):
@@ -97,10 +102,10 @@ def kind_of(source: IO[bytes]) -> str | None:
     source.seek(0)
     start = source.read(_START)
     for name, expected in _STARTS.items():
-        if start.startswith(expected):
+        if re.match(expected, start):
             return name
-    if _JWKS.match(start):
-        return names.JWKS
+    if start.startswith(_PEM):
+        return _kind_of_certificates(source)
     if start.startswith(b"{\n") and f'"format": "{MANIFEST_FORMAT}"'.encode() in _end_of(source):
         return names.MANIFEST
     if start.startswith(b"{\n") and f'"format": "{CLAIM_FORMAT}"'.encode() in start + _end_of(source):
@@ -110,6 +115,16 @@ def kind_of(source: IO[bytes]) -> str | None:
     except (BadCheckpointError, UnicodeDecodeError):
         return None
     return names.CHECKPOINT
+
+
+def _kind_of_certificates(source: IO[bytes]) -> str | None:
+    """Return whose certificates they are: no signer is a CA, and each issuer is."""
+    source.seek(0)
+    try:
+        first, *_ = certificates.read(source.read(certificates.MAX_SIZE + 1))
+        return names.ISSUERS if certificates.facts(first).is_ca else names.SIGNER
+    except BadCertificateError:
+        return None
 
 
 def _end_of(source: IO[bytes]) -> bytes:
@@ -132,6 +147,11 @@ def _check(files: Loose, report: Report, pins: Pins) -> None:
     report.not_checked(Name.SIGNATURE, "loose files: the signature is in the container (.asice)")
     manifest = check_manifest(files.read(names.MANIFEST), report) if names.MANIFEST in files else None
     claim = None if manifest is None else manifest.claim
+    alone = [name for name in files if name in _LISTED_ONLY]
+    if alone and manifest is None:
+        report.not_checked(
+            Name.DIGESTS, f"only the manifest, which is not here, says what is right: {', '.join(alone)}"
+        )
     if names.CLAIM in files:
         claim = _claim(files, report, claim)
     if manifest is not None:

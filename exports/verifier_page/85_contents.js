@@ -2,7 +2,7 @@
 // words as in exports/verifier/contents.py. Works on a container or on loose files: { has, size, read, pieces }.
 
 const [CHECKPOINT_NAME, JWKS_NAME, VKEYS_NAME] = ["checkpoint", "keys/jwks.json", "keys/checkpoint.vkeys"];
-const [MANIFEST_NAME, CLAIM_NAME, REPORT_NAME] = ["manifest.json", "claim.json", "report.pdf"];
+const [MANIFEST_NAME, CLAIM_NAME, REPORT_NAME, VERIFY_NAME] = ["manifest.json", "claim.json", "report.pdf", "VERIFY.md"];
 const [SIGNER_NAME, ISSUERS_NAME] = ["certificates/signer.pem", "certificates/issuers.pem"];
 const FORMAT_CHECKS = { [CSV_NAME]: CSV, [ACCESSES_NAME]: CSV, [JSON_NAME]: JSON_DOCUMENT, [NDJSON_NAME]: RECORDS };
 

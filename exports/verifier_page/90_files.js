@@ -9,7 +9,15 @@ const LOOSE_STARTS = {
   [ACCESSES_NAME]: FORMATS[ACCESSES_NAME].header.slice(0, 40),
   [PROOF_NAME]: PROOF_VERSION,
   [REPORT_NAME]: "%PDF-",
+  [VERIFY_NAME]: "# How to check `",
 };
+const LOOSE_PATTERNS = {
+  [JWKS_NAME]: /^\{\s*"keys"/u,
+  [VKEYS_NAME]: /^[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}\s/u,
+};
+const PEM_START = "-----BEGIN CERTIFICATE-----";
+// Of these only the manifest says something, by their hashes.
+const LISTED_ONLY = [VERIFY_NAME, VKEYS_NAME, SIGNER_NAME, ISSUERS_NAME];
 const [START_SIZE, END_SIZE] = [4096, 65_536];
 const PDF_TEXT = `the report itself: ${ELSEWHERE}`;
 
@@ -170,7 +178,11 @@ async function kindOf(source) {
   for (const [name, expected] of Object.entries(LOOSE_STARTS)) {
     if (startsWith(start, bytesOf(expected))) return name;
   }
-  if (/^\{\s*"keys"/u.test(new TextDecoder().decode(start))) return JWKS_NAME;
+  const text = new TextDecoder().decode(start);
+  for (const [name, pattern] of Object.entries(LOOSE_PATTERNS)) {
+    if (pattern.test(text)) return name;
+  }
+  if (text.startsWith(PEM_START)) return kindOfCertificates(source);
   if (startsWith(start, bytesOf("{\n"))) {
     const decoder = new TextDecoder();
     const end = decoder.decode(await source.read(Math.max(source.size - END_SIZE, 0), END_SIZE));
@@ -185,6 +197,18 @@ async function kindOf(source) {
   return CHECKPOINT_NAME;
 }
 
+/** Whose certificates they are: no signer is a CA, and each issuer is. */
+async function kindOfCertificates(source) {
+  if (source.size > MAX_CERTIFICATES_SIZE) return null;
+  try {
+    const [first] = readCertificates(await collected(source.pieces()));
+    return first.basic.isCa ? ISSUERS_NAME : SIGNER_NAME;
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
 async function checkLoose(given, report, pins) {
   await report.step(CONTAINER, async () => {
     const files = new Loose();
@@ -193,6 +217,10 @@ async function checkLoose(given, report, pins) {
     const manifest = files.has(MANIFEST_NAME) ? await checkManifest(await files.read(MANIFEST_NAME), report) : null;
     const claim = await looseClaim(files, report, manifest ? manifest.claim : null);
     if (manifest) await checkLooseListing(files, report, manifest);
+    const alone = [...files.files.keys()].filter((name) => LISTED_ONLY.includes(name));
+    if (alone.length && !manifest) {
+      report.notChecked(DIGESTS, `only the manifest, which is not here, says what is right: ${alone.join(", ")}`);
+    }
     if (files.has(REPORT_NAME)) report.notChecked(PDF, PDF_TEXT);
     if (claim || [...ROW_FILES, PROOF_NAME, CHECKPOINT_NAME].some((name) => files.has(name))) {
       await checkContents(files, report, pins, claim);

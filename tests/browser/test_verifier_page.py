@@ -162,10 +162,12 @@ def test_loose_files_are_checked_as_far_as_our_verifier_checks_them(offline: Off
         names.CHECKPOINT,
         names.JWKS,
     )
+    listed = (names.VERIFY, names.VKEYS, names.SIGNER, names.ISSUERS)
     claim = EXPORT.claim().to_json()
     sets = [
-        *[[name] for name in (*together, names.VERIFY, names.SIGNER)],
+        *[[name] for name in (*together, *listed)],
         [*together],
+        [names.MANIFEST, *listed],
         ["entries.csv", names.MANIFEST],
         ["entries.ndjson", proofs.NAME],
         ["entries.csv", "entries.csv"],
@@ -173,7 +175,9 @@ def test_loose_files_are_checked_as_far_as_our_verifier_checks_them(offline: Off
     given = [[(name, files[name]) for name in one] for one in sets]
     given += [[("claim.json", claim), ("entries.csv", files["entries.csv"])]]
     given += [
-        [("entries.csv", files["entries.csv"].replace(b"user-4", b"user-5")), (names.MANIFEST, files[names.MANIFEST])]
+        [("entries.csv", files["entries.csv"].replace(b"user-4", b"user-5")), (names.MANIFEST, files[names.MANIFEST])],
+        [("another.pem", files[names.SIGNER] * 2), (names.MANIFEST, files[names.MANIFEST])],
+        [("no.pem", b"-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")],
     ]
     for one in given:
         (here,) = offline.check(one)

@@ -231,6 +231,16 @@ def test_loose_files_are_checked_as_far_as_they_go() -> None:
     assert loose(b"junk").exit_code == 1
 
 
+@pytest.mark.parametrize("name", [names.VERIFY, names.VKEYS, names.SIGNER, names.ISSUERS])
+def test_a_file_that_says_nothing_alone_is_not_called_changed(name: str) -> None:
+    files = {member.name: b"".join(member.read()) for member in EXPORT.members()}
+    alone = loose(files[name])
+    assert alone.exit_code == 2
+    assert f"only the manifest, which is not here, says what is right: {name}" in alone.table()
+    assert f"as the manifest lists them: {name}" in loose(files[name], files[names.MANIFEST]).table()
+    assert f"{name} is not the file" in loose(files[name] + b"\n", files[names.MANIFEST]).table()
+
+
 def test_the_command_says_it_in_words_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "export.asice"
     file.write_bytes(EXPORT.container())
