@@ -114,7 +114,7 @@ def _facts(claim: Claim, summary: Summary) -> Iterable[tuple[str, *tuple[str, ..
     # Each text in an element of its own: a name that runs from right to left must not change places with its value.
     filters = [
         Markup(f"<span>{text(name)}</span> = <span>{text(_shown(name, value))}</span>")
-        for name, value in claim.filters.items()
+        for name, value in sorted(claim.filters.items())
     ]
     yield "Filter", *(filters or [text("none: every entry of the ledger")])
     if summary.period is None:

@@ -186,7 +186,7 @@ class Follow(Exporting):
         shown: dict[str, Any] = {"export": export, "progress": queries.progress(export)}
         shown["verdicts"] = queries.verdicts(export)
         shown["filters"] = [
-            (name, text.replace(",", ", ") if name == NAMED else text) for name, text in export.filters.items()
+            (name, text.replace(",", ", ") if name == NAMED else text) for name, text in sorted(export.filters.items())
         ]
         shown["is_own"] = export.ordered_by_id == request.user.pk
         if export.state == Export.State.READY:

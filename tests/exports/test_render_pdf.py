@@ -95,6 +95,12 @@ def test_the_commands_on_the_last_page_give_the_digest(pdf: Path, tmp_path: Path
     assert "python3 auditlog-verify.pyz --trust FINGERPRINT report.pdf" in lines
 
 
+def test_filters_stand_on_the_cover_in_the_order_of_their_names() -> None:
+    claim = claim_of(ENTRIES, filters={"type": "auth.*", "leaf_to": "30", "leaf_from": "7"})
+    cover = opening(claim, Summary(), verify_address=ADDRESS)
+    assert cover.index("leaf_from") < cover.index("leaf_to") < cover.index("auth.*")
+
+
 def test_without_an_address_the_cover_sends_nobody_anywhere() -> None:
     cover = opening(claim_of(ENTRIES), Summary(), verify_address="")
     assert "no address is configured" in cover

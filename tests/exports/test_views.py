@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -12,12 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.template.loader import render_to_string
 from django.test import Client
 
 from activity import authority
 from activity.services import record_many
 from auditlog_project.roles import READER
-from exports import services, tasks
+from exports import queries, services, tasks
 from exports.models import Export
 from exports.views import orders as views
 from signing.services import open_ledger
@@ -191,6 +193,13 @@ def test_a_large_export_shows_how_far_it_is(olivia: User, monkeypatch: pytest.Mo
     ended = client.get(f"{address}progress/")
     assert ended["HX-Refresh"] == "true"
     assert "hx-get" not in ended.content.decode()
+
+
+def test_large_numbers_are_grouped() -> None:
+    running = Export(id=UUID(int=1), state=Export.State.RUNNING)
+    far = queries.Progress(1_234_567, 10, 8_765.4, timedelta(seconds=130), is_joining=False)
+    shown = render_to_string("exports/progress.html", {"export": running, "progress": far})
+    assert "1,234,567 entries, 8,765 a second, about 0:02:10 left" in shown
 
 
 def test_the_list_goes_on_where_its_page_ended(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
