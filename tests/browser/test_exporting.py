@@ -88,7 +88,7 @@ def test_a_large_export_is_followed_without_reloading(
 
 
 def test_every_page_is_accessible_wide_and_light_narrow_and_dark(
-    site: Site, olivia: User, browse: Callable[..., Any]
+    site: Site, olivia: User, browse: Callable[..., Any], tmp_path: Path
 ) -> None:
     export_keys.certify(person="olivia", by="ada", reason="test")
     receipts = record_many(orders(3))
@@ -97,10 +97,20 @@ def test_every_page_is_accessible_wide_and_light_narrow_and_dark(
     intruder.execute("UPDATE activity_logs SET action = 'forged' WHERE id = %s", [receipts[1].id])
     ready = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="all").export
     services.work(export=ready.pk)
+    ready.refresh_from_db()
     waiting = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="all").export
+    container = tmp_path / "export.asice"
+    container.write_bytes(b"".join(services.download(export=ready, by=olivia).pieces))
+    with zipfile.ZipFile(container) as archive:
+        archive.extractall(tmp_path)
     with browse() as page:
         for address in ("/login/", "/verify/"):
             look_at(page, address)
+        for brought in ([container], [tmp_path / "entries.csv", tmp_path / "manifest.json"]):
+            page.get_by_label("A file").set_input_files(brought)
+            page.get_by_role("button", name="Verify").click()
+            page.get_by_text("What was found").wait_for()
+            look_both_ways(page)
     with browse(name="olivia") as page:
         for address in (
             "/logs/",
