@@ -17,7 +17,20 @@ from exports.verifier import page
 OURS = ("exports", "signing")
 _ROOT = Path(__file__).resolve().parents[2]
 _BUILDERS = (".pyz", ".page")  # make the tool, and are not in it
-_MAIN = b"import sys\n\nfrom exports.verifier.__main__ import main\n\nsys.exit(main())\n"
+# What is missing is no finding: 1 would say that something was changed.
+_MAIN = b"""import sys
+
+if sys.version_info < (3, 11):
+    sys.stderr.write("auditlog-verify needs Python 3.11\\n")
+    sys.exit(2)
+try:
+    from exports.verifier.__main__ import main
+except ModuleNotFoundError as missing:
+    name = missing.name.partition(".")[0]
+    sys.stderr.write(f"auditlog-verify needs the package {name}: pip install cryptography asn1crypto pyhanko\\n")
+    sys.exit(2)
+sys.exit(main())
+"""
 
 
 def build(target: Path) -> list[str]:

@@ -29,6 +29,16 @@ def test_the_one_file_checks_an_export_without_our_checkout(tmp_path: Path) -> N
     assert not {"exports/models.py", "exports/services.py", "signing/models.py", "signing/services.py"} & set(names)
 
 
+def test_without_its_packages_it_says_so_and_finds_nothing(tmp_path: Path) -> None:
+    tool = built(tmp_path / "auditlog-verify.pyz")
+    (tmp_path / FILE_NAME).write_bytes(Export().container())
+    bare = [sys.executable, "-I", "-S", str(tool), FILE_NAME]
+    done = subprocess.run(bare, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("auditlog-verify needs the package asn1crypto: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_the_same_code_gives_the_same_bytes(tmp_path: Path) -> None:
     assert built(tmp_path / "one").read_bytes() == built(tmp_path / "two").read_bytes()
 
