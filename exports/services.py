@@ -21,6 +21,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Sum
 from uuid_utils.compat import uuid7
 
+from activity.errors import BadQueryError, Problem
 from activity.ground import present_ground
 from activity.services import SYSTEM_SOURCE, record_step
 from exports import files, render_pdf
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 ORDER_PERMISSION = "exports.add_export"
 FEW = 1_000  # entries that are exported while somebody waits
 MAX_PURPOSE, MAX_CASE = 500, 200  # characters
-_NO_FILTERS = frozenset({"ledger", "order", "limit", "cursor"})
+NO_FILTERS = ("ledger", "order", "limit", "cursor")  # of a page of the log, which an export is none
 _MAX_FAILURE = 500  # characters
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=15)
 _MAX_DOUBLINGS = 10  # of the wait; from there on it is the longest anyway
@@ -73,8 +74,8 @@ def order(
     of = ledger_for(by, ledger)
     source = source_of(of)
     _require_sense(formats, source.formats, purpose, case)
+    _require_filters(filters)
     export_signer(by.get_username())
-    filters = {name: text for name, text in filters.items() if name not in _NO_FILTERS}
     ask = source.asked(of, filters)
     note = sign_checkpoint(of)
     try:
@@ -187,6 +188,13 @@ def _require_sense(formats: Collection[str], known: Sequence[str], purpose: str,
         raise BadOrderError("an export needs a purpose: it stands on its first page")
     if len(purpose) > MAX_PURPOSE or len(case) > MAX_CASE or "\0" in purpose + case:
         raise BadOrderError(f"purpose and case have at most {MAX_PURPOSE} and {MAX_CASE} characters, none of them NUL")
+
+
+def _require_filters(filters: Collection[str]) -> None:
+    said = "is for a page of the log: an export holds all that its filters find, in the order of leaves"
+    problems = [Problem(name, said) for name in NO_FILTERS if name in filters]
+    if problems:
+        raise BadQueryError(problems)
 
 
 def _require_quota(by: User) -> None:

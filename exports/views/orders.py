@@ -124,7 +124,7 @@ class Order(Exporting):
         """Order, and lead to where it can be followed."""
         form = OrderForm(request.POST, readable=self.ledgers(), formats=self.formats)
         query = self.query_of(request.POST)
-        for name in ("csrfmiddlewaretoken", "order", *form.fields):
+        for name in ("csrfmiddlewaretoken", *services.NO_FILTERS, *form.fields):
             query.pop(name, None)
         if not form.is_valid():
             return self._page(query, form, status=400)

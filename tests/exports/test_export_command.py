@@ -51,6 +51,8 @@ def test_it_takes_entries_one_by_one(olivia: User, tmp_path: Path) -> None:
         (["--as", "olivia", "--filter", "actor"], "NAME=TEXT"),
         (["--as", "olivia", "--filter", "ip=x"], "ip must be"),
         (["--as", "olivia", "--filter", "leaf_indexes=0,900,901"], "no leaf 900: .*no leaf 901: "),
+        (["--as", "olivia", "--filter", "limit=10"], "limit is for a page of the log"),
+        (["--as", "olivia", "--purpose", " "], "needs a purpose"),
         (["--as", "olivia", "--to", "/nonexistent"], "is no directory"),
     ],
 )

@@ -63,6 +63,8 @@ class Command(TeachingCommand):
             raise CommandError(f"there is no open account {options['account']}")
         if not options["to"].is_dir():
             raise CommandError(f"{options['to']} is no directory")
+        if not options["purpose"].strip():
+            raise CommandError("an export needs a purpose: it stands on its first page")
         try:
             export = self._made(account, options)
             taken = services.download(export=export, by=account)
