@@ -22,6 +22,7 @@ from exports.verifier.loose import Loose
 from exports.verifier.pins import Pins, add_pins
 from exports.verifier.report import Report
 from signing import certificates
+from signing.jws import public_jwk
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
 from tests.exports.altered import ACCESSES
@@ -180,6 +181,7 @@ def _contents_of(files: Loose) -> Report:
         ),
         (EXPORT.contents, {"filters": {"actor": "eve"}, "export_id": "x"}, "entries.json does not say"),
         (EXPORT.contents, {"dataset_digest": "00" * 32}, "another dataset digest"),
+        (EXPORT.contents, {"verdicts": {"valid": 4}}, "another verdicts"),
         (EXPORT.contents, {"complete_range": (3, 9), "withheld": 2}, "another ledger, size or range"),
         (EXPORT.contents, {"time_stamp_authority": "https://tsa.example"}, "there is no time stamp"),
         (lambda: changed(names.SIGNER, lambda _: certificates.to_pem(ada().chain)), {}, "not what signed the export"),
@@ -191,6 +193,32 @@ def test_what_an_insider_changes_and_signs_again_is_refused(
     report = checked(resigned(contents(), **claim))
     assert report.exit_code == 1
     assert any(part in report.table() for part in reason.split("|")), report.table()
+
+
+def test_other_leaves_than_the_filter_names_are_refused() -> None:
+    export = replace(EXPORT, chosen=(3, 5), filters={"leaf_indexes": "3,5"}, complete_range=None)
+    assert checked(export.container()).exit_code == 0
+    report = checked(replace(export, filters={"leaf_indexes": "3,6"}).container())
+    assert report.exit_code == 1
+    assert "another set of leaves" in report.table()
+
+
+def test_a_record_of_another_ledger_is_refused() -> None:
+    ledger = list(EXPORT.ledger)
+    ledger[4] = ledger[4]._replace(record=ledger[4].record.replace(b'"ledger":"activity"', b'"ledger":"another"'))
+    assert ledger[4].verdict == Verdict.UNSIGNED
+    report = checked(replace(EXPORT, ledger=tuple(ledger)).container())
+    assert report.exit_code == 1
+    assert "leaf 4: its record is of another ledger" in report.table()
+
+
+def test_a_key_that_is_not_the_pinned_one_of_its_name_is_refused() -> None:
+    pinned = Pins({certificates.fingerprint(ada().chain[0])}, [checkpoint_key()])
+    another = {"keys": [public_jwk(KEY_ID, "Ed25519", checkpoint_key().public_key)]}
+    add_pins(pinned, json.dumps(another).encode(), "jwks.json")
+    report = checked(EXPORT.container(), pinned)
+    assert report.exit_code == 1
+    assert f"keys in the export are not the pinned ones: {KEY_ID}" in report.table()
 
 
 def test_another_signer_is_refused() -> None:

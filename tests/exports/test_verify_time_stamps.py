@@ -26,7 +26,7 @@ from exports.verifier.report import Name, Report, State
 from signing import certificates, cms, time_stamps
 from signing.authorities import time_stamp
 from signing.errors import BadTimeStampError
-from tests.exports.exporting import Export, ada
+from tests.exports.exporting import AT, Export, ada
 from tests.signing.issued import START, authority, person
 from tests.signing.local_tsa import LocalTsa, local_tsa
 
@@ -43,9 +43,16 @@ def tsa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTsa]:
         yield running
 
 
-def stamped(tsa: LocalTsa, *, at: datetime, signer: Certified | None = None, stamp: TimeStamper | None = None) -> bytes:
+def stamped(
+    tsa: LocalTsa,
+    *,
+    at: datetime,
+    signer: Certified | None = None,
+    stamp: TimeStamper | None = None,
+    is_claimed: bool = True,
+) -> bytes:
     """Return a container that was signed at a time, as the signer says, and stamped now."""
-    export = replace(Export(), signer=signer or ada(), time_stamp_authority=tsa.url)
+    export = replace(Export(), signer=signer or ada(), time_stamp_authority=tsa.url if is_claimed else None)
     target = io.BytesIO()
     sign = partial(cms.sign, signer=export.signer, at=at, time_stamp=stamp or partial(time_stamp, tsa.url))
     write_container(target, export.members(), sign)
@@ -91,6 +98,20 @@ def test_one_from_after_the_end_of_the_certificate_is_refused(tsa: LocalTsa) -> 
     report = checked(stamped(tsa, at=START + timedelta(hours=12), signer=short), root(tsa))
     assert found(report, Name.TIME_STAMP)[0][0] is State.OK
     assert State.WRONG in [state for state, _ in found(report, Name.CERTIFICATE)]
+
+
+def test_one_of_which_the_claim_does_not_know_is_refused(tsa: LocalTsa) -> None:
+    report = checked(stamped(tsa, at=datetime.now(UTC), is_claimed=False), root(tsa))
+    assert found(report, Name.TIME_STAMP) == [
+        (State.WRONG, "there is one, and the manifest says that none was asked for")
+    ]
+
+
+def test_without_one_a_certificate_that_has_ended_leaves_doubt() -> None:
+    """Whoever found the key later could have dated the signature back."""
+    ended = person(authority(), valid=AT - START + timedelta(minutes=1))
+    (certificate, _) = found(checked(Export(signer=ended).container()), Name.CERTIFICATE)
+    assert (certificate[0], "no time stamp says" in certificate[1]) == (State.CANNOT_TELL, True)
 
 
 def test_one_over_another_signature_is_refused(tsa: LocalTsa) -> None:
