@@ -21,8 +21,8 @@ def seen_by(request: HttpRequest, entry: ActivityLog) -> Panel | None:
     """Return who was shown this entry last, for whoever may see everybody's accesses."""
     if not sees_all(request.user):
         return None
-    page = queries.find(queries.Wanted(None, saw={"pk": entry.pk}, limit=_SHOWN))
-    logs = [line.log for line in queries.folded(page.logs)]
+    wanted = queries.Wanted(None, saw={"pk": entry.pk}, limit=_SHOWN)
+    logs = [line.log for line in queries.folded(queries.find(wanted).logs, wanted)]
     lines = [{"log": log, "who": visible(log.user_name or log.user_id)} for log in logs]
     shown = {"lines": lines, "entry": entry, "archived": archives.tombstones(entry.recorded_at)}
     return Panel("Who looked at this entry", "metaaudit/seen_by.html", shown)

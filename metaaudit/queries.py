@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -109,9 +109,15 @@ class Line(NamedTuple):
     times: int
 
 
-def folded(logs: Sequence[MetaLog]) -> list[Line]:
-    """Return a page for people: an access is one line, and what a system asked again and again is one too."""
-    shown = [log for log in logs if log.phase != Phase.COMPLETION]
+def folded(logs: Sequence[MetaLog], wanted: Wanted) -> list[Line]:
+    """Return what `wanted` found for people: an access is one line, and what a system asked again and again is one too.
+
+    An access is found by either half: where the filter fits its end alone, such as a status, it stands at its end.
+    """
+    halves = [log.completes for log in logs if log.completes is not None]
+    found = set(matching(replace(wanted, after=None)).filter(pk__in=halves).values_list("pk", flat=True))
+    begun = MetaLog.objects.select_related("ledger").in_bulk(set(halves) - found)
+    shown = [begun.get(log.completes, log) if log.completes else log for log in logs if log.completes not in found]
     ends = completions(shown)
     lines: list[Line] = []
     for log in shown:

@@ -71,7 +71,7 @@ class Accesses(Traces):
             return render(request, "metaaudit/list.html", shown, status=400)
         page = queries.find(wanted)
         shown |= {
-            "lines": [_line(line) for line in queries.folded(page.logs)],
+            "lines": [_line(line) for line in queries.folded(page.logs, wanted)],
             "is_first": "cursor" not in query,
             "may_export": shown["sees_all"] and request.user.has_perm(ORDER_PERMISSION),
             "filters_on": sorted(set(query) - {"cursor", "limit"}),
@@ -183,16 +183,18 @@ def _line(line: queries.Line) -> dict[str, Any]:
 
 def _details(log: MetaLog) -> dict[str, Any]:
     end = queries.completions([log]).get(log.pk)
+    shown = end if end is not None and log.result_count is None else log
     return {
         "log": log,
         "end": end,
+        "shown": shown,
         "who": visible(log.user_name or log.user_id),
         "path": visible(log.path),
         "agent": visible(log.agent or ""),
         "meaning": ACTIONS.get(log.action, ""),
         "query": [(visible(name), visible(value)) for name, value in log.query],
         "query_hash": bytes(log.query_hash).hex(),
-        "digest": None if log.result_digest is None else bytes(log.result_digest).hex(),
+        "digest": None if shown.result_digest is None else bytes(shown.result_digest).hex(),
         "record": visible(bytes(log.record).decode(errors="replace")),
     }
 

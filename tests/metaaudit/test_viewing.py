@@ -13,11 +13,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from activity.models import ActivityLog
+from activity.retrieval import check_entries
 from activity.services import record, record_many
 from auditlog_project.roles import AUDITOR, AUDITOR_OF_AUDITORS, READER
 from metaaudit.charts import Row, highest_of, rows_of, strip
 from metaaudit.models import MetaLog
+from metaaudit.recording import recorded as recorded_job
 from metaaudit.rows import CSV_COLUMNS
+from metaaudit.terminal import command_access
 from signing.merkle import leaf_hash
 from tests.metaaudit.conftest import EVENT, LOGS, key_holder, last, recorded, signed_in
 
@@ -160,6 +164,39 @@ def test_the_page_of_an_entry_says_who_looked_at_it(ada: Client, rex: Client) ->
     assert "Who looked at this entry" in page
     assert str(recorded()[0].pk) in page
     assert "Who looked at this entry" not in ada.get(f"/logs/{receipt.id}/").content.decode()
+
+
+def lines(client: Client, **query: Any) -> list[str]:
+    """Return the addresses of the accesses on a page of the list."""
+    page = client.get("/meta-logs/", query).content.decode()
+    return re.findall(r'<td class="time"[^>]*><a href="([^"]+)"', page)
+
+
+def test_a_page_finds_an_access_by_what_only_its_end_says(ada: Client, rex: Client) -> None:
+    receipt = record(EVENT)
+    for _ in range(3):
+        ada.patch(f"{LOGS}/{receipt.id}", {"reason": "r", "changes": {"actor": "x"}}, content_type="application/json")
+    intents = [f"/meta-logs/{one.pk}/" for one in recorded() if one.phase == "intent"]
+    assert lines(rex, status="403") == intents[::-1]
+    assert lines(rex, action="amend") == intents[::-1], "each is one line, though both halves fit"
+    pages = [lines(rex, action="amend", limit="1", cursor=str(one.pk)) for one in recorded()[1:6]]
+    assert pages == [[intents[0]], [], [intents[1]], [], [intents[2]]], "and on one page"
+    assert lines(rex, status="200", action="amend") == []
+    assert lines(ada, status="403") == intents[::-1]
+
+
+def test_what_a_command_showed_is_found_on_the_page_and_run_again_from_there(rex: Client) -> None:
+    receipt = record(EVENT)
+    with recorded_job(command_access("ingest")):
+        check_entries(list(ActivityLog.objects.filter(pk=receipt.id).select_related("ledger", "key")))
+    intent, completion = recorded()
+    assert (intent.result_count, completion.result_count) == (None, 1)
+    assert lines(rex, saw_target="patient/4711") == lines(rex, saw_entry=receipt.id) == [f"/meta-logs/{intent.pk}/"]
+    page = rex.get(f"/meta-logs/{intent.pk}/").content.decode()
+    assert f"/meta-logs/{completion.pk}/replay/" in page
+    assert f"/meta-logs/{intent.pk}/" in rex.get(f"/logs/{receipt.id}/").content.decode()
+    again = rex.post(f"/meta-logs/{completion.pk}/replay/").content.decode()
+    assert "The same: 1 entry" in again
 
 
 def test_activity_is_a_picture_without_script_and_style(ada: Client, rex: Client) -> None:
