@@ -9,7 +9,8 @@ A policy lies in one ledger, and locks in it alone. It follows the ledger with a
 transaction that begins a lock, so that nothing is missed and nothing locked twice: two workers, a crash, a lost broker.
 
 Policies of time write the deadline on each entry (`locks_at`), which the guard AL002 obeys even if no worker runs any
-more; their locks are begun once a day, of all that was recorded before the day that is due.
+more; their locks are begun once a day, of all that was recorded before the day that is due. Set anew with another
+filter, kind or length, a policy begins with one of all that is due.
 
 An event may narrow what it locks by its data: `case` (becomes the case reference), `recorded_from`, `recorded_to`.
 Without them everything is locked that the policy's filter matches up to the event.
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 MAX_NAME = 100
 _EVENTS = 1_000  # entries that a cursor looks at in one step
 MAX_DAYS = 36_500
+_SETTLED = timedelta(minutes=10)  # what was recorded so long ago is committed: no transaction of a writer lasts longer
 
 
 def set_policy(  # noqa: PLR0913 all that a policy is
@@ -204,7 +206,7 @@ def _mark(policy: LockPolicy) -> None:
 
 def _lock_due(policy: LockPolicy) -> int:
     """Begin the lock of the day, unless it was begun or would hold nothing."""
-    due = _cut(policy.rule, datetime.now(UTC))
+    due = _cut(policy.rule, datetime.now(UTC) - _SETTLED)
     today = timestamp(due)
     if policy.done >= today:
         return 0

@@ -17,6 +17,7 @@ from activity.record import timestamp
 from activity.services import record, record_step
 from locking import policies
 from locking.models import LockPolicy, LogLock
+from tests.attacks.intruder import assert_clean, verify
 from tests.clusters import Database
 from tests.locking.test_policies import AUDITED, policy
 from tests.locking.test_services import EVENT, Scene
@@ -95,6 +96,72 @@ def test_a_period_locks_what_was_recorded_before_the_period_that_runs(scene: Sce
     assert (made.count, made.state) == (2, "in_force")
     assert made.scope["recorded_to"][8:] == "01T00:00:00.000000Z"
     scene.amend(4)
+
+
+def test_a_policy_that_is_set_anew_with_another_filter_kind_or_length_locks_all_that_is_due(scene: Scene) -> None:
+    rule = {"kind": "age", "days": 30}
+    back_date(scene, datetime.now(UTC) - timedelta(days=100), 2, 3)
+    policy(scene, rule, scope={"type": "shop.*"})
+    assert policies.run_all() == 1
+    changes: list[dict[str, Any]] = [{"scope": {}}, {"kind": "compliance"}, {"lock_days": 2192}]
+    asked: dict[str, Any] = {}
+    for number, change in enumerate(changes, 2):
+        asked |= change
+        policy(scene, rule, **{"scope": {}} | asked)
+        assert policies.run_all() == 1
+        made = LogLock.objects.latest("pk")
+        assert (LogLock.objects.count(), made.count, made.state) == (number, 2, "in_force")
+    policy(scene, rule, **asked)
+    policy(scene, rule | {"days": 20}, **asked)
+    assert policies.run_all() == 1
+    assert LogLock.objects.latest("pk").count == 0, "what was locked so is not locked again"
+    policy(scene, rule, **asked, enabled=False)
+    policies.run_all()
+    assert scene.entry(2).compliance_until is not None
+    reasons = {finding["reason"] for finding in verify().reports["activity"]["findings"]}
+    assert reasons == {"columns differ from the record: recorded_at"}, "which this test did"
+
+
+def test_an_event_that_waits_is_obeyed_though_its_policy_is_set_anew_meanwhile(scene: Scene) -> None:
+    rule = {"kind": "event", "type": "audit.completed", "sources": ["grc"]}
+    policy(scene, rule)
+    record(AUDITED)
+    policy(scene, rule, kind="compliance")
+    policy(scene, rule | {"sources": ["grc", "audit"]}, kind="compliance", scope={})
+    assert policies.run_all() == 1
+    assert LogLock.objects.get().kind == "compliance"
+    record(replace(AUDITED, event_id="second"))
+    policy(scene, rule, enabled=False)
+    policy(scene, rule)
+    assert policies.run_all() == 0, "what came before it was enabled is not its business"
+
+
+def test_growth_is_locked_anew_in_another_kind(scene: Scene) -> None:
+    rule = {"kind": "count", "entries": 5}
+    policy(scene, rule, scope={"type": "auth.*"})
+    policies.run_all()
+    policy(scene, rule, scope={"type": "auth.*"}, kind="compliance")
+    assert policies.run_all() == 1
+    assert [made.count for made in LogLock.objects.order_by("pk")] == [7, 10]
+    assert_clean()
+
+
+def test_what_was_recorded_at_the_end_of_a_day_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    class AtFivePast(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return midnight.astimezone(tz) + timedelta(minutes=minutes)
+
+    monkeypatch.setattr(policies, "datetime", AtFivePast)
+    policy(scene, {"kind": "age", "days": 0})
+    minutes = 5
+    policies.run_all()
+    back_date(scene, midnight - timedelta(seconds=1), 2)  # its transaction ends only now
+    minutes = 11
+    policies.run_all()
+    assert scene.entry(2).locked
 
 
 def test_a_policy_locks_what_its_filter_names_and_nothing_else(scene: Scene) -> None:
