@@ -1,7 +1,8 @@
 """What was shown of the log in one request, command or job. Pure: who shows entries notes them, floors above read it.
 
     with collecting() as shown:
-        …                          retrieval.py notes each entry that it hands out, search.py how far it looked
+        …                          retrieval.py notes each entry that it hands out, search.py how far it looked, and
+                                   exports what is in a file that somebody takes
     shown.count, shown.digest()    SHA-256 over the leaf hashes in the order in which they were handed out
 
 Nothing is recorded here: metaaudit does that, and is imported by nobody. Outside of `collecting` a note is dropped.
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+from signing.merkle import HASH_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,23 +45,30 @@ class Disclosure:
             return None
         return {ledger: _merged(ranges) for ledger, ranges in sorted(self._ranges.items())}
 
-    def add(self, ledger: str, leaf_index: int, leaf_hash: bytes) -> None:
-        """Note one entry."""
-        self.count += 1
-        self._hashes.update(leaf_hash)
+    def add(self, ledger: str, first_leaf: int, leaf_hashes: bytes) -> None:
+        """Note one entry, or those of leaves that follow one another, with their hashes one after the other."""
+        number = len(leaf_hashes) // HASH_SIZE
+        last_leaf = first_leaf + number - 1
+        self.count += number
+        self._hashes.update(leaf_hashes)
         ranges = self._ranges.setdefault(ledger, [])
-        if ranges and ranges[-1][0] - 1 <= leaf_index <= ranges[-1][1] + 1:  # the next one, in either order
+        if ranges and ranges[-1][0] - 1 <= last_leaf and first_leaf <= ranges[-1][1] + 1:  # the next one, either way
             last = ranges[-1]
-            last[0], last[1] = min(last[0], leaf_index), max(last[1], leaf_index)
+            last[0], last[1] = min(last[0], first_leaf), max(last[1], last_leaf)
         elif self._listed <= MAX_RANGES:
-            ranges.append([leaf_index, leaf_index])
+            ranges.append([first_leaf, last_leaf])
             self._listed += 1
 
 
 def note_entry(ledger: str, leaf_index: int, leaf_hash: bytes) -> None:
     """Note that an entry is shown."""
+    note_entries(ledger, leaf_index, leaf_hash)
+
+
+def note_entries(ledger: str, first_leaf: int, leaf_hashes: bytes) -> None:
+    """Note that the entries of leaves that follow one another are shown; of each the hash, one after the other."""
     if (shown := _present.get()) is not None:
-        shown.add(ledger, leaf_index, leaf_hash)
+        shown.add(ledger, first_leaf, leaf_hashes)
 
 
 def note_size(ledger: str, size: int) -> None:

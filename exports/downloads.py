@@ -1,15 +1,23 @@
-"""What is downloaded of an export: its container, or one file out of it, which lies there as it is. Reads."""
+"""What is downloaded of an export: its container, or one file out of it, which lies there as it is. Reads.
+
+Whoever takes a file sees the entries in it, which is noted for the record of his access (activity/disclosures.py).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from django.http import StreamingHttpResponse
 
-from exports import files
+from activity import disclosures
+from exports import files, names, render_csv, render_json, render_ndjson
 from exports.container import open_container
 from exports.errors import ExportRefusedError
+from signing.merkle import HASH_SIZE, TILE_WIDTH
+from signing.models import Ledger
+from signing.queries import tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from exports.models import Export
 
 CONTAINER_TYPE = "application/vnd.etsi.asic-e+zip"
+_WITH_ENTRIES = frozenset({render_csv.NAME, render_json.NAME, render_ndjson.NAME, names.REPORT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,21 @@ def open_download(export: Export, name: str = "") -> Download:
             raise ExportRefusedError(f"there is no file {name!r} in it; there are: {', '.join(container.files)}")
         size, media_type = container.size(name), container.files[name][0]
     return Download(f"{export.pk}-{name.rpartition('/')[2]}", media_type, size, _inside(export.file, name))
+
+
+def note_taken(export: Export, name: str = "") -> None:
+    """Note which entries go out with the container, or with the file of that name inside."""
+    ledger = export.ledger
+    if ledger.kind != Ledger.Kind.ACTIVITY or (name and name not in _WITH_ENTRIES):
+        return
+    disclosures.note_size(ledger.name, export.size)
+    read = lru_cache(maxsize=1)(partial(tile, ledger, 0))
+    for runs in export.parts.order_by("number").values_list("leaves", flat=True).iterator():
+        for first, last in runs:
+            for begin in range(first - first % TILE_WIDTH, last + 1, TILE_WIDTH):
+                leaf, end = max(first, begin), min(last + 1, begin + TILE_WIDTH)
+                hashes = read(begin // TILE_WIDTH)[(leaf - begin) * HASH_SIZE : (end - begin) * HASH_SIZE]
+                disclosures.note_entries(ledger.name, leaf, hashes)
 
 
 def _inside(file: str, name: str) -> Iterator[bytes]:

@@ -50,6 +50,7 @@ class Made:
     entries: int = 0
     first_entry: int | None = None
     last_entry: int | None = None
+    leaves: list[list[int]] = field(default_factory=list)  # first and last of each run; an entry that is gone has none
     verdicts: Counter[str] = field(default_factory=Counter)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -117,5 +118,14 @@ def _rendered(
         made.last_entry = entries[-1].leaf_index
         made.verdicts.update(entry.verdict for entry in entries)
         for entry in entries:
+            if entry.record:
+                _note_leaf(made.leaves, entry.leaf_index)
             fits = entry.verdict in render_ndjson.SOUND or leaf_hash(entry.record) == node_at(0, entry.leaf_index)
             yield entry.leaf_index, fits
+
+
+def _note_leaf(runs: list[list[int]], leaf: int) -> None:
+    if runs and runs[-1][1] == leaf - 1:
+        runs[-1][1] = leaf
+    else:
+        runs.append([leaf, leaf])

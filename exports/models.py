@@ -118,6 +118,7 @@ class ExportPart(models.Model):
     entries = models.BigIntegerField(default=0)
     first_entry = models.BigIntegerField(null=True)
     last_entry = models.BigIntegerField(null=True)
+    leaves = models.JSONField(default=list)  # of its entries: first and last of each run
     verdicts = models.JSONField(default=dict)
     files = models.JSONField(default=dict)  # name in the storage, by what it holds
 

@@ -26,7 +26,7 @@ from activity.ground import present_ground
 from activity.services import SYSTEM_SOURCE, record_step
 from exports import files, render_pdf
 from exports.assembly import assemble
-from exports.downloads import Download, open_download
+from exports.downloads import Download, note_taken, open_download
 from exports.errors import BadOrderError, ExportError, ExportRefusedError, QuotaError
 from exports.making import PART_LEAVES, make_part
 from exports.models import Export, ExportPart
@@ -166,6 +166,7 @@ def download(*, export: Export, by: User, name: str = "") -> Download:
         raise ExportRefusedError(f"it is {export.state}: there is no file to download")
     taken = open_download(export, name)
     _record(export, "downloaded", by=by.get_username(), file=taken.name)
+    note_taken(export, name)
     return taken
 
 
@@ -238,6 +239,7 @@ def _make_next_part(export_id: UUID) -> bool:
             entries=made.entries,
             first_entry=made.first_entry,
             last_entry=made.last_entry,
+            leaves=made.leaves,
             verdicts=made.verdicts,
             files=made.files,
         )

@@ -67,7 +67,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came out. `matches` is None if nothing of the log was shown then, so that there is nothing to compare."""
+    """What came out. `matches` is None if nothing was shown then, or too much, so that there is nothing to compare."""
 
     matches: bool | None
     count: int
@@ -96,6 +96,8 @@ def replay(log: MetaLog) -> Replayed:
     told = (said.get("result_count"), said.get("result_digest"))
     if told[0] is None:
         return Replayed(None, 0, sha256().digest(), [], ("nothing of the log was shown",))
+    if reason := _why_not_again(said):
+        return Replayed(None, 0, sha256().digest(), [], (reason,))
     reasons: list[str] = []
     if said.get("searches"):
         versions = [each for one in said["searches"] for each in _found_again(one, said["sizes"], reasons)]
@@ -111,6 +113,18 @@ def replay(log: MetaLog) -> Replayed:
     if not matches:
         reasons += _differences(versions, said)
     return Replayed(matches, len(versions), digests[place], _seen(orders[place]), tuple(reasons))
+
+
+def _why_not_again(said: Mapping[str, Any]) -> str:
+    """Return why what was shown by no search, such as the entries of a file, is not looked up; "" if it is."""
+    number = said["result_count"]
+    if said.get("searches") or not number:
+        return ""
+    if number > _MAX_LEAVES:
+        return f"{number:,} entries were shown, and {_MAX_LEAVES:,} are looked up at most; an export proves itself"
+    if said.get("leaves") is None:
+        return f"{number:,} entries were shown, too scattered to be listed; an export proves itself"
+    return ""
 
 
 def _found_again(

@@ -85,7 +85,7 @@ TABLE_GRANTS: dict[str, TableGrant] = {
         ),
     ),
     "export_parts": _evidence(
-        "INSERT", update=("done_at", "entries", "first_entry", "last_entry", "verdicts", "files")
+        "INSERT", update=("done_at", "entries", "first_entry", "last_entry", "leaves", "verdicts", "files")
     ),
     # locking: written by definer functions alone.
     "log_locks": _READ,

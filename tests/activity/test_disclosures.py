@@ -30,8 +30,18 @@ def test_the_digest_is_over_the_leaf_hashes_in_their_order() -> None:
 def test_neighbours_are_one_range(order: list[int]) -> None:
     shown = Disclosure()
     for leaf in order:
-        shown.add("activity", leaf, b"")
+        shown.add("activity", leaf, b"x" * 32)
     assert shown.leaves() == {"activity": [(10, 19)]}
+
+
+def test_a_run_of_leaves_is_noted_at_once() -> None:
+    one_by_one, at_once = Disclosure(), Disclosure()
+    hashes = [bytes([leaf]) * 32 for leaf in range(12)]
+    for leaf, hashed in enumerate(hashes):
+        one_by_one.add("activity", leaf, hashed)
+    for first, last in ((0, 5), (5, 6), (6, 12)):
+        at_once.add("activity", first, b"".join(hashes[first:last]))
+    assert (at_once.count, at_once.digest(), at_once.leaves()) == (12, one_by_one.digest(), one_by_one.leaves())
 
 
 def test_leaves_that_are_too_scattered_are_counted_and_not_listed() -> None:

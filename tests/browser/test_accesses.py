@@ -140,7 +140,7 @@ def test_a_replay_is_accessible_whatever_comes_out(accesses: MetaLog, browse: Ca
     nothing = MetaLog.objects.get(path="/verify/")
     with browse(name="rex") as page:
         replayed(page, accesses, "You may not read this ledger.")
-        replayed(page, nothing, "Nothing of the log was shown")
+        replayed(page, nothing, "nothing of the log was shown")
         rex.groups.add(Group.objects.get(name=READER))
         replayed(page, accesses, "The same: 1 entry")
         assert page.get_by_role("heading", name="Then").is_visible()
