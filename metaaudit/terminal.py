@@ -45,6 +45,8 @@ _ACTIONS = {
     "export": "export",
     "archive_accesses": "archive",
 }
+# Of commands that do different things under different words.
+_VERBS = {("locks", "make"): "lock", ("locks", "list"): "view"}
 _ASKS_FOR_HELP = frozenset({"-h", "--help", "--version"})
 
 
@@ -61,7 +63,8 @@ def recorded_command(arguments: Sequence[str]) -> Iterator[None]:
 
     with ExitStack() as stack:
         try:
-            stack.enter_context(recorded(command_access(name, query=argument_pairs(arguments[2:]))))
+            access = command_access(name, arguments[2:], query=argument_pairs(arguments[2:]))
+            stack.enter_context(recorded(access))
         except NotRecordedError as error:
             if name not in RUN_ANYWAY:
                 sys.exit(f"manage.py {name}: {error}. What cannot be recorded is not done.")
@@ -81,11 +84,12 @@ def _is_known(name: str) -> bool:
     return name in get_commands()
 
 
-def command_access(name: str, **said: Any) -> Access:
+def command_access(name: str, arguments: Sequence[str] = (), **said: Any) -> Access:
     """Return the access of a command by the operating-system user who runs it; `said` are further members of it."""
     from metaaudit.record import Access, Who  # noqa: PLC0415 -- as above
     from metaaudit.vocabulary import Auth  # noqa: PLC0415 -- as above
     from signing.management.accountability import operator  # noqa: PLC0415 -- as above
 
     who = Who(f"os:{os.getuid()}", operator(), Auth.OS_USER, str(os.getuid()))
-    return Access(who, _ACTIONS.get(name, "command"), "RUN", f"manage.py {name}", name, **said)
+    action = next((_VERBS[name, word] for word in arguments if (name, word) in _VERBS), _ACTIONS.get(name, "command"))
+    return Access(who, action, "RUN", f"manage.py {name}", name, **said)

@@ -89,6 +89,20 @@ def test_a_command_is_recorded_with_who_ran_it(fresh_database: Database) -> None
     assert (end.completes, end.status) == (intent.pk, 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "action"),
+    [
+        (["list"], "view"),
+        (["make", "--as", "list"], "lock"),
+        (["make"], "lock"),
+        (["mend"], "command"),
+        ([], "command"),
+    ],
+)
+def test_locking_by_command_is_a_lock(arguments: list[str], action: str) -> None:
+    assert terminal.command_access("locks", arguments).action == action
+
+
 def test_the_exit_code_of_a_command_is_its_status(fresh_database: Database) -> None:
     ended = manage(fresh_database, "grants", "give", "activity", "--group", "nobody knows it", "--reason", "x")
     assert ended.returncode != 0
