@@ -20,7 +20,7 @@ from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
 from locking import notices, rights, steps
 from locking.errors import BadLockError, LockNotFoundError, LockRefusedError
 from locking.models import LockOverride
-from locking.queries import override_facts, overrides_in
+from locking.queries import locked_by_policy, override_facts, overrides_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 MAX_OVERRIDDEN = 100
+_DUE = "is past the deadline of a retention policy, whose lock is made within a day: until then no override is for it"
 REQUEST_STANDS = timedelta(days=7)  # then an override that nobody decided expires
 
 
@@ -141,7 +142,8 @@ def _require_overridable(named: Sequence[str], by: User, *, lifts_holds: bool) -
         if entry is None:
             faults.append(f"there is no entry {name} that you may read")
         elif not entry.locked:
-            faults.append(f"{name} is not locked")
+            is_due = entry.locked_error() or locked_by_policy(ActivityLog.objects.filter(pk=entry.pk))
+            faults.append(f"{name} {_DUE if is_due else 'is not locked'}")
         elif entry.compliance_until is not None and entry.compliance_until > now:
             faults.append(f"{name} is under compliance, which no override lifts")
         elif entry.hold_count and not lifts_holds:

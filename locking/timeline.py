@@ -177,7 +177,7 @@ def _versions(entry: ActivityLog) -> list[Moment]:
             version.superseded_at,
             f"Revision {version.revision} superseded",
             "",
-            "while nothing locked it" if version.override_id is None else f"under override {version.override_id}",
+            "under no override" if version.override_id is None else f"under override {version.override_id}",
             "" if version.override_id is None else reverse("override", args=[version.override_id]),
         )
         for version in found

@@ -183,7 +183,7 @@ def _downloads(entry: ActivityLog) -> list[Link]:
     address, proof = (reverse(name, args=[entry.pk]) for name in ("api-log-entry", "api-log-entry-proof"))
     links = [Link("JWS", f"{address}?format=jws")] if _is_public(entry) else []
     return [
-        Link("Its page: locks, what it says", reverse("log-entry", args=[entry.pk])),
+        Link("Its page: locks, who looked at it, what it says", reverse("log-entry", args=[entry.pk])),
         *links,
         Link("Proof file (C2SP)", f"{proof}?format=tlog-proof"),
         Link("Proof (JSON)", proof),

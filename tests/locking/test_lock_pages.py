@@ -317,7 +317,7 @@ def test_the_page_of_an_entry_tells_its_locks_overrides_and_versions(pages: Page
     overriding.close_override(override_id=asked.pk, by=scene.officer)
     text = said(pages.officer.get(f"/logs/{one}/"))
     order = [
-        "Recorded , shop", "Revision 1 superseded while nothing locked it",
+        "Recorded , shop", "Revision 1 superseded under no override",
         f"Lock {made.pk}: retention (governance), for good , olga audit 2026 (case C-7)",
         f"Override {asked.pk} asked for , olga a court says so", f"Override {asked.pk} approved , anton",
         f"Revision 2 superseded under override {asked.pk}", f"Override {asked.pk} closed",
