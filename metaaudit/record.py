@@ -28,6 +28,7 @@ from uuid_utils import uuid7
 
 from activity.record import MAX_RECORD, shown, timestamp
 from metaaudit.errors import UnknownActionError
+from metaaudit.redaction import search_without
 from metaaudit.vocabulary import ACTIONS, Auth, Phase
 from signing.merkle import leaf_hash
 
@@ -119,7 +120,7 @@ def draft(access: Access, ledger: str) -> Draft:
         "result_count": access.result_count,
         "result_digest": access.result_digest and access.result_digest.hex(),
         "route": _clean(access.route, 300),
-        "searches": [dict(each) for each in access.searches] or None,
+        "searches": [search_without(each) for each in access.searches] or None,
         "sizes": dict(access.sizes),
         "status": access.status,
         "tombstone": access.tombstone and access.tombstone.as_member(),

@@ -1,6 +1,6 @@
 """What of a request is kept out of its record: secrets, by their names, and contents. Pure.
 
-a value whose name sounds like a secret     [redacted]
+a value whose name sounds like a secret     [redacted], also where a search is kept to be run again
 a text of more than LONGEST characters      its SHA-256 and length, so that it can be compared and not read
 an object or a list                         the same, over its JSON
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -36,6 +36,17 @@ def is_secret(name: str) -> bool:
 def query_pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return parameters of an address, whole, without secrets."""
     return [(name, REDACTED if is_secret(name) else value) for name, value in pairs]
+
+
+def search_without(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a search as it is kept: without what members of data are to say whose names sound like a secret."""
+    hidden = [[*path, REDACTED if any(map(is_secret, path)) else text] for *path, text in said.get("data", ())]
+    return {**said, "data": hidden} if hidden else dict(said)
+
+
+def is_hidden(said: Mapping[str, Any]) -> bool:
+    """Tell whether something of a kept search is hidden, so that nobody can run it again."""
+    return any(text == REDACTED for *_, text in said.get("data", ()))
 
 
 def body_pairs(kind: str, pairs: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
@@ -67,14 +78,15 @@ def _arguments(arguments: Sequence[str]) -> Iterator[str]:
     hides_next = False
     for each in arguments[:MAX_PAIRS]:
         name, is_set, _ = each.partition("=")
-        is_option = each.startswith("-") and is_secret(name)
+        # --api-key=…, and what an option takes as a pair: --filter data.session_token=…
+        names_one = is_secret(name) and (each.startswith("-") or (bool(is_set) and " " not in name))
         if hides_next and not each.startswith("-"):
             yield REDACTED
-        elif is_option and is_set:
+        elif names_one and is_set:
             yield f"{name}={REDACTED}"
         else:
             yield _short(each)
-        hides_next = is_option and not is_set
+        hides_next = names_one and not is_set
 
 
 def _short(value: object) -> str:

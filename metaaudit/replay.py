@@ -23,6 +23,7 @@ from activity.ground import present_ground
 from activity.models import ActivityLog, ActivityRevision
 from activity.retrieval import Tree, judge_entries
 from metaaudit import verification
+from metaaudit.redaction import is_hidden
 from signing.merkle import leaf_hash
 from signing.models import Ledger
 from signing.verdicts import Verdict
@@ -96,11 +97,15 @@ def replay(log: MetaLog) -> Replayed:
     told = (said.get("result_count"), said.get("result_digest"))
     if told[0] is None:
         return Replayed(None, 0, sha256().digest(), [], ("nothing of the log was shown",))
-    if reason := _why_not_again(said):
-        return Replayed(None, 0, sha256().digest(), [], (reason,))
+    searches = said.get("searches") or []
     reasons: list[str] = []
-    if said.get("searches"):
-        versions = [each for one in said["searches"] for each in _found_again(one, said["sizes"], reasons)]
+    if any(map(is_hidden, searches)):
+        reasons.append("a value that was searched for is not kept, for its name sounds like a secret")
+        searches = []
+    if not searches and (reason := _why_not_again(said)):
+        return Replayed(None, 0, sha256().digest(), [], (*reasons, reason))
+    if searches:
+        versions = [each for one in searches for each in _found_again(one, said["sizes"], reasons)]
         orders = [versions]
     else:
         versions = _looked_up(said.get("leaves") or {})
@@ -118,7 +123,7 @@ def replay(log: MetaLog) -> Replayed:
 def _why_not_again(said: Mapping[str, Any]) -> str:
     """Return why what was shown by no search, such as the entries of a file, is not looked up; "" if it is."""
     number = said["result_count"]
-    if said.get("searches") or not number:
+    if not number:
         return ""
     if number > _MAX_LEAVES:
         return f"{number:,} entries were shown, and {_MAX_LEAVES:,} are looked up at most; an export proves itself"

@@ -53,3 +53,6 @@ def test_what_follows_a_secret_option_is_hidden() -> None:
     said = [value for _, value in argument_pairs(["--by", "ann", "--password", "hush", "--token=hush", "x" * 600])]
     assert said[:5] == ["--by", "ann", "--password", "[redacted]", "--token=[redacted]"]
     assert said[5].startswith("sha256:")
+    pairs = ["--filter", "data.session_token=hush", "--filter", "actor=ann", "--reason", "the session = over"]
+    kept = [value for _, value in argument_pairs(pairs)]
+    assert kept == ["--filter", "data.session_token=[redacted]", "--filter", "actor=ann", "--reason", pairs[-1]]

@@ -57,6 +57,25 @@ def test_what_was_found_is_found_again_whatever_came_since(ada: Client, query: d
     assert all(one.change == "unchanged" for one in found.entries)
 
 
+@pytest.mark.parametrize("member", ["session_token", "login.password", "cookies.0"])
+def test_a_secret_that_was_searched_for_is_nowhere_in_the_record_and_the_leaves_stand_for_it(
+    ada: Client, member: str
+) -> None:
+    first, *rest = reversed(member.split("."))
+    data: Any = {first: "hunter2"} if first != "0" else ["hunter2"]
+    for name in rest:
+        data = {name: data}
+    record_many([replace(EVENT, data=data), EVENT, replace(EVENT, data=data)])
+    ada.get(LOGS, {f"data.{member}": "hunter2", **DAY})
+    log = last()
+    assert log.result_count == 2
+    assert b"hunter2" not in bytes(log.record)
+    assert "hunter2" not in str(log.query)
+    found = replay(log)
+    assert (found.matches, found.count) == (True, 2)
+    assert found.reasons == ("a value that was searched for is not kept, for its name sounds like a secret",)
+
+
 def test_the_next_page_is_run_again_as_the_next_page(ada: Client) -> None:
     record_many([EVENT] * 5)
     first = ada.get(LOGS, {"type": "shop.order", "limit": "2"}).json()
