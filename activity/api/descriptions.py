@@ -57,6 +57,8 @@ _ENTRY = {
     "recorded_at": "2026-11-23T05:40:01.835972Z",
     "revision": 1,
     "locked": False,
+    "locks": [],
+    "locks_at": None,
     "kid": "entry-ed25519-290f680475ea",
     "data": {"method": "passkey"},
 }

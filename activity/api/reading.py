@@ -169,6 +169,8 @@ def _listed(checked: Checked) -> dict[str, Any]:
         "recorded_at": entry.recorded_at,
         "revision": entry.revision,
         "locked": entry.locked,
+        "locks": entry.held_by or [],
+        "locks_at": entry.locks_at,
         "kid": entry.key_id,
         "data": search.data_of(entry),
     }
@@ -193,6 +195,7 @@ def _archived(version: ActivityRevision) -> dict[str, Any]:
         "leaf_index": version.leaf_index,
         "leaf_hash": bytes(version.leaf_hash).hex(),
         "superseded_at": version.superseded_at,
+        "override": version.override_id,
         "purged": purged,
         "record": None if purged else base64url(bytes(version.record)).decode(),
     }

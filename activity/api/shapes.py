@@ -164,6 +164,10 @@ _COLUMNS: dict[str, Shape] = {
     "recorded_at": said(MOMENT, "By the server's clock."),
     "revision": {"type": "integer", "minimum": 1},
     "locked": {"type": "boolean"},
+    "locks": said(list_of({"type": "integer", "minimum": 1}), "The locks that hold it."),
+    "locks_at": said(
+        nullable(MOMENT), "The deadline of a retention policy; past it, changes are refused as of a locked entry."
+    ),
     "kid": said(nullable(STRING), "The key that signed it, or null if its log type requires no signature."),
     "data": {"description": "The writer's object; whatever stands there, or null, if somebody changed the record."},
 }
@@ -182,6 +186,7 @@ _BYTES: dict[str, Shape] = {
                     "leaf_index": LEAF_INDEX,
                     "leaf_hash": HASH,
                     "superseded_at": MOMENT,
+                    "override": said(nullable({"type": "integer", "minimum": 1}), "Under which it was changed."),
                     "purged": said({"type": "boolean"}, "Whether its bytes were erased."),
                     "record": nullable(BASE64URL),
                 },

@@ -10,10 +10,12 @@ from rest_framework.test import APIClient
 from activity import authority
 from activity.models import ApiKey
 from auditlog_project.roles import AUDITOR
+from locking import policies
 from locking.models import LogLock
 from signing.services import open_ledger
 from tests.clusters import Database
 from tests.locking.people import person
+from tests.locking.test_policies import policy
 from tests.locking.test_services import Scene, steps
 from tests.signing.installation import BY
 
@@ -59,6 +61,23 @@ def test_a_large_lock_answers_while_it_is_being_applied(api: Api, monkeypatch: p
     monkeypatch.setattr("locking.services.CHUNK", 1)
     answer = api.lock()
     assert (answer.status_code, answer.json()["state"], answer.json()["ledger_root"]) == (202, "applying", None)
+
+
+def test_an_entry_names_the_locks_that_hold_it_its_deadline_and_the_overrides_of_its_versions(api: Api) -> None:
+    (entry,) = api.scene.ids(2)
+    address = f"/api/v1/logs/{entry}"
+    free = api.officer.get(address).json()
+    assert (free["locked"], free["locks"], free["locks_at"]) == (False, [], None)
+    locks = [api.lock(scope={"entries": [entry]}, kind=kind).json()["id"] for kind in ("hold", "governance")]
+    policy(api.scene, {"kind": "age", "days": 9})
+    policies.run_all()
+    override = api.scene.override(2, lifts_holds=True)
+    api.scene.approve(override)
+    api.scene.amend(2)
+    held = api.officer.get(address).json()
+    due = api.scene.entry(2).recorded_at + timedelta(days=9)
+    assert (held["locked"], held["locks"], datetime.fromisoformat(held["locks_at"])) == (True, locks, due)
+    assert [one["override"] for one in held["revisions"]] == [override.pk]
 
 
 def test_a_locked_entry_is_423_with_entry_lock_and_reason(api: Api) -> None:
