@@ -163,6 +163,7 @@ class PolicyAdmin(LockingAdmin):
             form=form,
             consequences=[
                 "It locks nothing any more, and deadlines that it wrote on entries are taken away.",
+                "What is past one and in no lock of it yet, up to a day of entries, can be changed again.",
                 "Locks that it made stay until their own end.",
             ],
             button="Disable",
