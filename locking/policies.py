@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 MAX_NAME = 100
 _EVENTS = 1_000  # entries that a cursor looks at in one step
 MAX_DAYS = 36_500
+_TIMED = frozenset({"age", "period"})  # rules that write deadlines
 _SETTLED = timedelta(minutes=10)  # what was recorded so long ago is committed: no transaction of a writer lasts longer
 
 
@@ -63,7 +64,8 @@ def set_policy(  # noqa: PLR0913 all that a policy is
 ) -> LockPolicy:
     """Create a policy or set it anew, with its record. Raises PermissionDenied, LockRefusedError.
 
-    Enabled, it locks from the next beat on; look at `dry_run` first.
+    Enabled, it locks from the next beat on; look at `dry_run` first. What is past a deadline of the policy before stays
+    locked: it is in a lock before that deadline can go.
     """
     steps.require_right(by=by, permission=SET_POLICY)
     steps.require_reason(reason=reason)
@@ -84,6 +86,7 @@ def set_policy(  # noqa: PLR0913 all that a policy is
         lock_days=lock_days,
     )
     steps.require_no_transaction()
+    _lock_before_change(policy)
     said = policy_facts(policy) | {"reason": reason}
     recorded = record_step(kind="lock-policy.set", target=name, by=by.get_username(), data=said).id
     steps.as_approver(
@@ -129,7 +132,7 @@ def run_all() -> int:
 def run(policy: LockPolicy) -> int:
     """Do what a policy has to do now, and return how many locks were begun."""
     kind = policy.rule["kind"]
-    if kind in {"age", "period"}:
+    if kind in _TIMED:
         _mark(policy)
         return _lock_due(policy) if policy.enabled else 0
     if not policy.enabled:
@@ -206,17 +209,48 @@ def _mark(policy: LockPolicy) -> None:
 
 def _lock_due(policy: LockPolicy) -> int:
     """Begin the lock of the day, unless it was begun or would hold nothing."""
-    due = _cut(policy.rule, datetime.now(UTC) - _SETTLED)
-    today = timestamp(due)
-    if policy.done >= today:
-        return 0
-    scope = policy.scope | {"recorded_to": _earlier(policy.scope.get("recorded_to"), today)}
+    today = timestamp(_cut(policy.rule, datetime.now(UTC) - _SETTLED))
+    return 0 if policy.done >= today else _lock_up_to(policy, today)
+
+
+def _lock_up_to(policy: LockPolicy, end: str) -> int:
+    scope = _since_done(policy, end)
+    with transaction.atomic():
+        if not _advanced(policy, policy.next_leaf, end):
+            return 0
+        return _begin(policy, scope, reason=f"policy {policy.name}: recorded before {end}")
+
+
+def _since_done(policy: LockPolicy, end: str) -> dict[str, Any]:
+    """Return the scope of what was recorded before `end` and is in no lock of the policy yet."""
+    scope = policy.scope | {"recorded_to": _earlier(policy.scope.get("recorded_to"), end)}
     if policy.done:
         scope["recorded_from"] = max(policy.scope.get("recorded_from", policy.done), policy.done)
-    with transaction.atomic():
-        if not _advanced(policy, policy.next_leaf, today):
-            return 0
-        return _begin(policy, scope, reason=f"policy {policy.name}: recorded before {today}")
+    return scope
+
+
+def _lock_before_change(wanted: LockPolicy) -> None:
+    """Lock what is past a deadline of the enabled policy of time that `wanted` is to replace, if that moves deadlines.
+
+    The guard refuses changes to it already, and who sets a policy shall free nothing, least of all what is to be under
+    compliance; the lock of the day has not come to the last of it.
+    """
+    policy = LockPolicy.objects.select_related("ledger").filter(name=wanted.name, enabled=True).first()
+    if policy is None or policy.rule["kind"] not in _TIMED:
+        return
+    if wanted.enabled and (wanted.rule, wanted.scope, wanted.ledger) == (policy.rule, policy.scope, policy.ledger):
+        return
+    now = datetime.now(UTC)
+    end = timestamp(
+        now - timedelta(days=policy.rule["days"]) if policy.rule["kind"] == "age" else _cut(policy.rule, now)
+    )
+    if policy.done < end and preview(policy.ledger, _since_done(policy, end)).matching != 0:
+        _lock_up_to(policy, end)
+    for number in LogLock.objects.filter(policy_id=policy.pk, state=LogLock.State.APPLYING).values_list(
+        "pk", flat=True
+    ):
+        while services.advance(lock_id=number, chunks=1).state == LogLock.State.APPLYING:
+            pass
 
 
 def _cut(rule: dict[str, Any], now: datetime) -> datetime:
@@ -233,7 +267,7 @@ def _earlier(one: str | None, other: str) -> str:
 
 
 def _due(rule: dict[str, Any], now: datetime, size: int) -> dict[str, Any]:
-    if rule["kind"] in {"age", "period"}:
+    if rule["kind"] in _TIMED:
         return {"recorded_to": timestamp(_cut(rule, now))}
     if rule["kind"] == "count":
         return {"leaf_to": size - size % rule["entries"]}

@@ -163,7 +163,7 @@ class PolicyAdmin(LockingAdmin):
             form=form,
             consequences=[
                 "It locks nothing any more, and deadlines that it wrote on entries are taken away.",
-                "What is past one and in no lock of it yet, up to a day of entries, can be changed again.",
+                "What is past one stays locked: what is in no lock of it yet, up to a day of entries, is locked now.",
                 "Locks that it made stay until their own end.",
             ],
             button="Disable",

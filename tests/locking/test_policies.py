@@ -14,6 +14,7 @@ from locking import policies, services
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock
 from signing.queries import head, ledger_named
+from tests.attacks.intruder import assert_clean
 from tests.clusters import Database
 from tests.locking.test_services import EVENT, Scene
 
@@ -51,6 +52,25 @@ def test_a_policy_that_waits_or_is_disabled_locks_nothing(scene: Scene) -> None:
     policies.run_all()
     scene.amend(3)
     assert not ActivityLog.objects.filter(locked=True).exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"enabled": False}, {"rule": {"kind": "age", "days": 30}}, {"scope": {"type": "x.*"}}]
+)
+def test_what_is_past_a_deadline_stays_locked_whatever_becomes_of_the_policy(scene: Scene, change: Any) -> None:
+    """The lock of the day holds nothing of today; the guard refused changes by the policy alone."""
+    policy(scene, {"kind": "age", "days": 0}, kind="compliance")
+    policies.run_all()
+    assert not scene.entry(2).locked
+    policy(scene, **{"rule": {"kind": "age", "days": 0}, "kind": "compliance"} | change)
+    policies.run_all()
+    with pytest.raises(EntryLockedError):
+        scene.amend(2)
+    made = LogLock.objects.latest("pk")
+    assert (made.kind, made.state, made.policy_id) == ("compliance", "in_force", LockPolicy.objects.get().pk)
+    record(replace(EVENT, event_id="later"))
+    assert not ActivityLog.objects.get(event_id="later").locked
+    assert_clean()
 
 
 def test_a_retention_of_days_begins_one_lock_a_day_of_all_that_is_due(scene: Scene) -> None:
