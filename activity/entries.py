@@ -47,7 +47,9 @@ _SUPERSEDE = (
     f"UPDATE public.activity_logs SET {', '.join(f'{name} = %s::{COLUMNS[name]}' for name in _VERSION)} "  # noqa: S608 names only
     "WHERE id = %s::uuid"
 )
-_COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+# The condition holds for every row, but is volatile: so PostgreSQL inserts each row when it comes. Otherwise it keeps
+# up to 1,000 rows of the binary form in memory, a whole batch, and begins to insert them when the last one is there.
+_COPY = f"COPY public.activity_logs ({_NAMES}) FROM STDIN (FORMAT BINARY) WHERE clock_timestamp() IS NOT NULL"
 AT_ONCE = 8  # entries that are written with their leaves in one statement
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_interface)
 

@@ -1,5 +1,6 @@
 """A large batch without signatures is stored while it is prepared; entries, receipts, refusals are as otherwise."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +82,31 @@ def test_rows_are_sent_before_the_last_event_is_looked_at(unsigned: int, monkeyp
     record_many(numbered(MANY))
     assert sent[0] < MANY
     assert sent[-1] == MANY
+
+
+def test_postgresql_inserts_rows_before_the_last_one_is_sent(
+    unsigned: int, fresh_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = fresh_database.owner()
+
+    def pages() -> int:
+        return int(beside.execute("SELECT pg_relation_size('activity_logs')").fetchone()[0])
+
+    before = pages()
+    grown: list[int] = []
+
+    def watched(items: Any) -> Any:
+        *first, last = in_runs(items)
+        yield from first
+        deadline = time.monotonic() + 10
+        while pages() == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        grown.append(pages() - before)
+        yield last
+
+    monkeypatch.setattr(streams, "in_runs", watched)
+    record_many(numbered(MANY))
+    assert grown[0] > 0
 
 
 def test_small_batches_and_those_with_a_signature_are_prepared_whole(unsigned: int, streamed: list[bool]) -> None:
