@@ -11,8 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from activity import record as records
 from activity.errors import BadEventsError, BadJsonError
-from activity.record import MAX_RECORD, Event, canonical_ip, check, compose, event_from_json, timestamp
+from activity.record import (
+    MAX_DEPTH,
+    MAX_RECORD,
+    RESERVED_KEYS,
+    Event,
+    canonical_ip,
+    check,
+    compose,
+    event_from_json,
+    timestamp,
+)
 from activity.strict_json import parse
 
 MIB = 1024 * 1024
@@ -279,3 +290,24 @@ def test_any_accepted_event_gives_a_canonical_record_that_says_the_same(event: E
         assert read[name] == getattr(event, name)
     assert (read.get("ip"), read.get("event_id")) == (event.ip, event.event_id)
     assert datetime.fromisoformat(read["occurred_at"]) == event.occurred_at
+
+
+_ODD_KEY = _TEXT | st.sampled_from([*RESERVED_KEYS, "_sd2", "..", "\ud800"])
+_ODD_VALUE = st.recursive(
+    st.none() | st.booleans() | st.floats() | _TEXT | st.integers(-(2**64), 2**65) | st.just("\udfff")
+    | st.integers(MAX_DEPTH - 3, MAX_DEPTH + 2).map(nested),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_ODD_KEY, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(_ODD_KEY, _ODD_VALUE, max_size=3))
+def test_quick_looks_at_data_refuse_and_let_pass_what_the_walk_does(data: dict[str, Any]) -> None:
+    walked = [(problem.path, problem.reason) for problem in records._data_problems(data)]
+    found: list[tuple[str, str]] = []
+    try:
+        check(replace(EVENT, data=data), max_detached_bytes=MIB)
+    except BadEventsError as error:
+        found = [(problem.path, problem.reason) for problem in error.problems]
+    assert found == walked
