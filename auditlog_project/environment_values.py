@@ -22,6 +22,10 @@ _DJANGO_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host
 # A server that does not answer is an error soon: 5 seconds to connect, 10 (in ms) until what was sent arrives.
 _PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
 
+# Without a threshold Django has psycopg prepare nothing, whatever a statement asks for (signing/statements.py); this is
+# psycopg's own. Statements of the ORM hold their values in their text and are not prepared with it either.
+_PREPARES = {"prepare_threshold": 5}
+
 
 def required(name: str, *, how: str) -> str:
     """Return the variable's value; raise ImproperlyConfigured with the remedy `how` if it is missing or empty."""
@@ -51,7 +55,7 @@ def database(name: str, url: str, *, options: str) -> dict[str, Any]:
     entry: dict[str, Any] = {django: given.pop(libpq, "") for libpq, django in _DJANGO_NAMES.items()}
     return entry | {
         "ENGINE": "django.db.backends.postgresql",
-        "OPTIONS": _PATIENCE | given | {"options": f"{options} {given.get('options', '')}".strip()},
+        "OPTIONS": _PREPARES | _PATIENCE | given | {"options": f"{options} {given.get('options', '')}".strip()},
     }
 
 

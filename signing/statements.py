@@ -1,7 +1,8 @@
 """Statements of the hot path: prepared once in a session and bound by the server, in the caller's transaction.
 
 Django binds parameters into the text of a statement, so that PostgreSQL parses and plans it anew each time; for the few
-statements that every append needs, that is half of their time.
+statements that every append needs, that is half of their time. psycopg prepares what asks for it only where the
+connection has a `prepare_threshold`, which Django leaves out; settings.py gives it.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ def test_an_address_means_what_it_means_to_libpq() -> None:
         "options": "-c y=2 -c x=1",
         "connect_timeout": "5",
         "tcp_user_timeout": "10000",
+        "prepare_threshold": 5,
     }
     with pytest.raises(ImproperlyConfigured):
         database("X", "postgresql://a@host", options="")
