@@ -17,6 +17,7 @@ from activity import copy_rows
 from activity.copy_rows import COLUMNS
 from activity.record import shown
 from signing.ledger import execute_append
+from signing.statements import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,7 +61,8 @@ def append_and_insert(ledger: Ledger, drafts: Sequence[Draft], key_ids: list[str
     `log_types` is the digest of those that the drafts were made with. Returns as `signing.ledger.append`, also None if
     they have changed.
     """
-    parameters: list[Any] = [ledger.pk, b"".join([draft.leaf_hash for draft in drafts]), log_types, key_ids]
+    hashes = b"".join([draft.leaf_hash for draft in drafts])
+    parameters: list[Any] = [ledger.pk, hashes, log_types, text_array(key_ids)]
     for draft in drafts:
         said = _row(ledger, draft, 0)
         del said["leaf_index"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import connection
 
 from activity.entry_check import EntryCheck
 from activity.verification import hmac_verifier
@@ -82,7 +81,7 @@ def present_ground() -> Ground:
     global _last_ground  # noqa: PLW0603 one for the process, replaced as a whole
     file = Path(settings.AUDITLOG_TRUST_FILE) if settings.AUDITLOG_TRUST_FILE else None
     pins = file.read_text() if file is not None and file.exists() else ""
-    place = (str(connection.settings_dict["NAME"]), pins, statements.execute(_HEAD, [KEYS_LEDGER]))
+    place = (statements.database_name(), pins, statements.execute(_HEAD, [KEYS_LEDGER]))
     if _last_ground is None or _last_ground[0] != place:
         _last_ground = (place, _new_ground(pins))
     return _last_ground[1]

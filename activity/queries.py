@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import connection
-
 from activity.entries import LOG_TYPES_DIGEST
 from activity.models import ActivityLog, ActivityRevision, LogType, OpenFinding, VerificationRun
 from activity.policies import Policies, Policy
@@ -30,7 +28,7 @@ def policies(*, refresh: bool = True) -> Policies:
 
     Who uses what was seen earlier has the database confirm its digest in the same call (`entries.append_and_insert`).
     """
-    place = str(connection.settings_dict["NAME"])
+    place = statements.database_name()
     if refresh or place not in _policies:
         rows = statements.execute(_LOG_TYPES, [])
         _policies[place] = Policies((Policy(*row[:3]) for row in rows), rows[0][3] if rows else "")

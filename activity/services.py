@@ -32,6 +32,7 @@ from signing.groups import GroupCommit
 from signing.models import Ledger, SigningKey
 from signing.providers import PROVIDERS
 from signing.queries import active_keys, ledger_named
+from signing.statements import database_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -311,7 +312,7 @@ def _store_with_others(ledger: Ledger, prepared: _Prepared) -> list[Receipt]:
     """
     if connection.in_atomic_block:
         return _store(ledger, prepared)
-    place = (str(connection.settings_dict["NAME"]), ledger.pk)
+    place = (database_name(), ledger.pk)
     if place not in _groups:
         group = GroupCommit(partial(_store_group, ledger), is_one_items_fault=_is_not_together, most=entries.AT_ONCE)
         _groups.setdefault(place, group)

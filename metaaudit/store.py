@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from metaaudit.record import columns_of
 from signing.ledger import APPEND, execute_append
 from signing.queries import ledger_named
+from signing.statements import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def insert(
     rows = orjson.dumps([_row(draft) for draft in drafts]).decode()
     records = [draft.record for draft in drafts]
     hashes = b"".join(draft.leaf_hash for draft in drafts)
-    parameters = [ledger.pk, hashes, list(key_ids), ledger.pk, records, rows]
+    parameters = [ledger.pk, hashes, text_array(key_ids), ledger.pk, records, rows]
     return execute_append(_APPEND_AND_INSERT, parameters, using=using)
 
 

@@ -116,9 +116,10 @@ class GroupCommit(Generic[Item, Said]):
         """
         with self._lock:
             self._gathered.clear()
-            self._tell_if_gathered()
+            are_back = len(self._queue) >= self._let_go
         try:
-            self._gathered.wait(max(0.0, self._let_go_at + GATHERING - monotonic()))
+            if not are_back:
+                self._gathered.wait(max(0.0, self._let_go_at + GATHERING - monotonic()))
         finally:
             with self._lock:
                 batch += [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from signing.models import Ledger
 
 REFUSED = "AL004"
+# Made for every checkpoint anew, they would be a tenth of what Python does for a single event.
+_note_key = lru_cache(maxsize=64)(checkpoint.NoteKey)
+_path = lru_cache(maxsize=4)(Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def append(ledger: Ledger, leaf_hashes: Sequence[bytes], *, key_ids: Sequence[st
     if not connection.in_atomic_block:
         message = "leaves are appended in the transaction that stores their rows"
         raise RuntimeError(message)
-    return execute_append(APPEND, [ledger.pk, b"".join(leaf_hashes), list(key_ids)])
+    return execute_append(APPEND, [ledger.pk, b"".join(leaf_hashes), statements.text_array(key_ids)])
 
 
 def begin(ledger: Ledger) -> int:
@@ -147,21 +151,19 @@ def _sign_and_store(ledger: Ledger, tree: Frontier, *, refresh: bool = False) ->
             return None
         raise NoActiveKeyError("there is no active checkpoint key; run ./auditlog setup_database")
     head = checkpoint.Checkpoint(ledger.origin, tree.size, tree.root())
-    signers = [
-        (checkpoint.NoteKey(ledger.origin, bytes(key.public_key)), PROVIDERS[key.provider].signer(key)) for key in keys
-    ]
+    signers = [(_note_key(ledger.origin, bytes(key.public_key)), PROVIDERS[key.provider].signer(key)) for key in keys]
     note = checkpoint.sign(head, signers)
     # The head is durable already and a checkpoint can be signed again, so this commit need not wait for the disk.
     rows = statements.execute(
         "SELECT kept.size, kept.note FROM set_config('synchronous_commit', 'off', true), "
         "public.checkpoint_store(%s::smallint, %s::bigint, %b::bytea, %s::text, %s::text[]) kept",
-        [ledger.pk, tree.size, head.root, note, [key.id for key in keys]],
+        [ledger.pk, tree.size, head.root, note, statements.text_array([key.id for key in keys])],
     )
     return (rows[0][0], rows[0][1]) if rows else None
 
 
 def _anchor(ledger: Ledger, size: int, note: str, *, force: bool) -> None:
-    directory = Path(settings.AUDITLOG_ANCHOR_DIR)
+    directory = _path(settings.AUDITLOG_ANCHOR_DIR)
     try:
         anchors.write(directory, ledger.name, note, size, now=datetime.now(UTC), force=force)
     except AnchorConflictError as error:

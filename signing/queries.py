@@ -15,6 +15,7 @@ from signing.jws import public_jwk
 from signing.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proof, tile_root
 from signing.models import ExportCertificate, Ledger, LedgerCheckpoint, LedgerHead, SigningKey
 from signing.providers import PROVIDERS
+from signing.statements import database_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def ledger_named(name: str) -> Ledger:
     if "\0" in name:  # PostgreSQL has no such text
         message = f"there is no ledger {name!r}"
         raise LedgerNotFoundError(message)
-    place = (str(connection.settings_dict["NAME"]), name)
+    place = (database_name(), name)
     if place in _ledgers:
         return _ledgers[place]
     try:
@@ -106,7 +107,7 @@ def active_keys(purpose: str, *, refresh: bool = False) -> tuple[SigningKey, ...
 
     Who uses them has the database confirm them in the same call (`ledger_append`, `checkpoint_store`) and refreshes.
     """
-    place = (str(connection.settings_dict["NAME"]), purpose)
+    place = (database_name(), purpose)
     if refresh or place not in _active_keys:
         keys = SigningKey.objects.filter(purpose=purpose, state=SigningKey.State.ACTIVE)
         _active_keys[place] = tuple(sorted(keys, key=lambda key: key.id))

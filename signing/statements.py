@@ -14,8 +14,16 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import LiteralString
+
+
+def database_name() -> str:
+    """Return the database of `connection`, under which a process keeps what it saw there.
+
+    The dict is the one that every thread's connection has; asking a connection takes five times as long.
+    """
+    return str(connections.settings[DEFAULT_DB_ALIAS]["NAME"])
 
 
 def execute(
@@ -28,6 +36,12 @@ def execute(
     with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:
         cursor.execute(statement, parameters, prepare=True)
         return [] if cursor.rownumber is None else cursor.fetchall()
+
+
+def text_array(values: Iterable[str]) -> str:
+    """Return texts as PostgreSQL writes an array of them. For a list psycopg takes ten times as long."""
+    quoted = ('"' + value.replace("\\", r"\\").replace('"', r"\"") + '"' for value in values)
+    return "{" + ",".join(quoted) + "}"
 
 
 @contextmanager
