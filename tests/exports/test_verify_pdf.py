@@ -20,7 +20,9 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.writer import copy_into_new_writer
 from pypdf import PdfReader, PdfWriter
 
-from exports import pades, render_ndjson
+from exports import pades, render_ndjson, render_pdf
+from exports.report.cells import printed
+from exports.report.rows import block
 from exports.verifier import pdf
 from exports.verifier.pages import PageReader
 from exports.verifier.pins import Pins
@@ -34,9 +36,10 @@ from tests.signing.issued import START, authority, person
 from tests.signing.local_tsa import local_tsa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exports.manifest import Claim
+    from exports.report.rows import Block
     from signing.certificates import Certified
 
 made: Any = generic  # pyHanko has types, but not for what makes objects
@@ -103,6 +106,12 @@ def test_a_signed_report_is_right(signed: bytes) -> None:
     assert {check.state for check in found.checks} == {State.OK, State.NOTE}
     assert found.exit_code == 0
     assert "stands on all" in found.table()
+
+
+def test_the_report_of_another_export_is_refused(signed: bytes) -> None:
+    assert wrong(signed, claim=CLAIM) == ""
+    another = claim_of(ENTRIES, signer_certificate_sha256=ADA.fingerprint, purpose="another review")
+    assert wrong(signed, claim=another) == "the claim in the PDF is not the claim of the export"
 
 
 def test_a_stranger_who_signs_as_well_is_not_pinned(signed: bytes) -> None:
@@ -408,11 +417,14 @@ def test_pages_that_print_other_entries_than_are_embedded_are_refused(tmp_path: 
     """The pages of one export, and claim and records of another, signed by somebody who may sign."""
     true = report(ENTRIES, tmp_path / "true.pdf", signer_certificate_sha256=ADA.fingerprint).read_bytes()
     softened = [*ENTRIES[:3], entry(3, outcome="failure"), *ENTRIES[4:]]
-    for others, reason in (
-        (softened, "the footer of page 1 is not that of this export"),
-        (ENTRIES[:-1], "the footer of page 1 is not that of this export"),
+    silent = [*ENTRIES[:3], ENTRIES[3]._replace(verdict=Verdict.TAMPERED), *ENTRIES[4:]]
+    for others, reason, said in (
+        (softened, "the footer of page 1 is not that of this export", {}),
+        (ENTRIES[:-1], "the footer of page 1 is not that of this export", {}),
+        (ENTRIES, "the cover does not show the purpose of the claim", {"purpose": "another review"}),
+        (silent, "the cover does not warn of marked entries", {}),
     ):
-        claim = claim_of(others, signer_certificate_sha256=ADA.fingerprint)
+        claim = claim_of(others, signer_certificate_sha256=ADA.fingerprint, **said)
 
         def embed(writer: Any, claim: Claim = claim, others: list[Any] = others) -> None:
             names = writer.root["/Names"]["/EmbeddedFiles"]["/Names"]
@@ -422,3 +434,17 @@ def test_pages_that_print_other_entries_than_are_embedded_are_refused(tmp_path: 
                 specification["/EF"][pdf_name("/F")] = stream
 
         assert reason in wrong(signed_again(embed, true, tmp_path))
+
+
+def test_pages_that_print_more_entries_than_are_embedded_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made by somebody with a renderer of his own, who prints what the log never held."""
+    draft, invented = render_pdf._Draft._blocks, entry(99)
+
+    def blocks(self: Any, entries: Any) -> Iterator[Block]:
+        yield from draft(self, entries)
+        yield block(printed(invented), invented.verdict)
+
+    monkeypatch.setattr(render_pdf._Draft, "_blocks", blocks)
+    assert wrong(signed_report(ENTRIES, tmp_path, ADA).read_bytes()) == "the table prints entries that are not embedded"
