@@ -223,7 +223,7 @@ def _lock_up_to(policy: LockPolicy, end: str) -> int:
 
 def _since_done(policy: LockPolicy, end: str) -> dict[str, Any]:
     """Return the scope of what was recorded before `end` and is in no lock of the policy yet."""
-    scope = policy.scope | {"recorded_to": _earlier(policy.scope.get("recorded_to"), end)}
+    scope: dict[str, Any] = policy.scope | {"recorded_to": _earlier(policy.scope.get("recorded_to"), end)}
     if policy.done:
         scope["recorded_from"] = max(policy.scope.get("recorded_from", policy.done), policy.done)
     return scope
