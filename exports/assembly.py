@@ -4,7 +4,8 @@
     2. the claim that names it, and what stands after the rows
     3. the report, signed as a PDF
     4. the manifest
-    5. container and signature, written from the first byte to the last and hashed meanwhile
+    5. container and signature, written from the first byte to the last and hashed meanwhile; it is on the disk before
+       its parts are removed
 
 This is what one worker does alone while the others wait, so it keeps two processors busy, reads the parts twice and
 looks at no line: spans.py says where the records are. Nothing is held in memory but the report and what is small.
@@ -25,7 +26,7 @@ from django.conf import settings
 
 from activity.record import timestamp
 from exports import SOFTWARE, files, names, proofs, render_ndjson, spans, verify_md
-from exports.behind import Behind
+from exports.behind import Behind, SyncedFile
 from exports.container import Member, Sums, write_container
 from exports.making import PROOF, SPANS, proof_head, renderers_of
 from exports.manifest import Claim, File, Manifest
@@ -90,8 +91,8 @@ def assemble(
     path = directory / file_name(export)
     sign = partial(cms.sign, signer=signer, at=at, time_stamp=time_stamp)
     digested = sha256()
-    with path.open("wb") as target, Behind(target.write) as writing, Behind(digested.update) as hashing:  # 5
-        write_container(_Both(writing, hashing), members, sign)
+    with SyncedFile(path, last=True) as file, Behind(digested.update) as hashing:  # 5
+        write_container(_Both(file, hashing), members, sign)
     return Assembled(path, claim, digested.hexdigest())
 
 
@@ -150,13 +151,13 @@ class _Source:
 class _Both:
     """Where a container goes: to its file, and through its hash at the same time."""
 
-    def __init__(self, *behind: Behind) -> None:
-        self._behind = behind
+    def __init__(self, file: SyncedFile, hashing: Behind) -> None:
+        self._file, self._hashing = file, hashing
 
     def write(self, piece: bytes) -> None:
         """Go on with these bytes."""
-        for taking in self._behind:
-            taking.add(piece)
+        self._hashing.add(piece)
+        self._file.write(piece)
 
 
 def _claim(export: Export, parts: Sequence[ExportPart], signer: Certified, *, digest: str, at: datetime) -> Claim:

@@ -43,11 +43,13 @@ class Behind:
 class SyncedFile:
     """A new file of large pieces, all of it on the disk when the block ends.
 
-    It goes there while it is made, so that its memory can be let go of later at once (files.pieces).
+    It goes there while it is made, so that its memory can be let go of later at once (files.pieces), or as it is made:
+    `last` says that nobody reads it soon.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, last: bool = False) -> None:
         self._target = path.open("wb")
+        self._let_go = last and hasattr(os, "posix_fadvise")
         self._behind = Behind(self._take)
         self._unsynced = 0
 
@@ -67,9 +69,14 @@ class SyncedFile:
         self._target.write(piece)
         self._unsynced += len(piece)
         if self._unsynced >= _SYNCED:
-            self._sync()
+            self._target.flush()
+            if self._let_go:
+                # Begins to write what is new, and lets go of what was written meanwhile; nobody waits for the disk.
+                os.posix_fadvise(self._target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            else:
+                os.fsync(self._target.fileno())
+            self._unsynced = 0
 
     def _sync(self) -> None:
         self._target.flush()
         os.fsync(self._target.fileno())
-        self._unsynced = 0

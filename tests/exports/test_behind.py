@@ -64,6 +64,21 @@ def test_a_synced_file_has_all_that_was_written_and_was_on_the_disk_on_the_way(
     assert [size >> 20 for size in synced] == [9, 18, 27, 30]
 
 
+def test_a_synced_file_that_nobody_reads_soon_waits_for_the_disk_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "container", []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.stat().st_size))
+    pieces = [bytes([number]) * (3 << 20) for number in range(10)]
+    with SyncedFile(path, last=True) as file:
+        for piece in pieces:
+            file.write(piece)
+    assert path.read_bytes() == b"".join(pieces)
+    waits = 1 if hasattr(os, "posix_fadvise") else 4
+    assert len(synced) == waits
+    assert synced[-1] == 30 << 20
+
+
 def test_a_synced_file_that_cannot_be_written_is_an_error() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no device that is always full")
