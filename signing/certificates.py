@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -275,14 +276,22 @@ def read(raw: bytes) -> list[bytes]:
     if len(raw) > MAX_SIZE:
         raise BadCertificateError(f"larger than {MAX_SIZE:,} bytes")
     try:
-        found = [raw]
         if b"-----BEGIN" in raw:
-            found = [one for kind, _, one in pem.unarmor(raw, multiple=True) if kind == "CERTIFICATE"]
-    except ValueError as error:
+            _require_positive_serial_numbers(raw)
+            parsed = standard.load_pem_x509_certificates(raw)
+        else:
+            parsed = [_load(raw)]
+    except _UNREADABLE as error:
         raise BadCertificateError("not a certificate, in PEM or DER") from error
-    if not found:
-        raise BadCertificateError("not a certificate, in PEM or DER")
-    return [_load(one).public_bytes(Encoding.DER) for one in found]
+    return [one.public_bytes(Encoding.DER) for one in parsed]
+
+
+def _require_positive_serial_numbers(text: bytes) -> None:
+    """Raise BadCertificateError for a certificate in PEM whose serial number `cryptography` would only warn of."""
+    with suppress(*_UNREADABLE):  # what is no PEM, or no certificate, is refused by whoever reads it next
+        for kind, _, one in pem.unarmor(text, multiple=True):
+            if kind == "CERTIFICATE" and min(_serial_numbers(x509.Certificate.load(one, strict=True))) <= 0:
+                raise BadCertificateError(_NOT_RFC_5280)
 
 
 def to_pem(certificates: Sequence[bytes]) -> bytes:
@@ -383,6 +392,7 @@ def _extensions(spki: keys.PublicKeyInfo, parent: x509.Certificate | None) -> li
     ]
 
 
+_NOT_RFC_5280 = "its serial number or signature is not as RFC 5280 wants it"
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -398,7 +408,7 @@ def _load(certificate: bytes) -> standard.Certificate:
         # `cryptography` takes both: the one with a warning, the other as a second spelling of the same certificate.
         strict = x509.Certificate.load(certificate, strict=True)
         if min(_serial_numbers(strict)) <= 0 or strict["signature_value"].contents[:1] != b"\0":
-            raise BadCertificateError("its serial number or signature is not as RFC 5280 wants it")
+            raise BadCertificateError(_NOT_RFC_5280)
         parsed = standard.load_der_x509_certificate(certificate)
         list(parsed.extensions)
     except _UNREADABLE as error:
