@@ -410,7 +410,7 @@ def _load(certificate: bytes) -> standard.Certificate:
         if min(_serial_numbers(strict)) <= 0 or strict["signature_value"].contents[:1] != b"\0":
             raise BadCertificateError(_NOT_RFC_5280)
         parsed = standard.load_der_x509_certificate(certificate)
-        list(parsed.extensions)
+        _ = list(parsed.extensions), parsed.subject, parsed.issuer  # each is parsed when it is asked for
     except _UNREADABLE as error:
         raise BadCertificateError("not a certificate in DER that can be read") from error
     return parsed

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -152,6 +152,19 @@ def test_a_negative_serial_number_is_refused_however_it_comes() -> None:
     for given in (wrong, certificates.to_pem([wrong]), certificates.to_pem([right, wrong])):
         with pytest.raises(BadCertificateError, match="serial number"):
             certificates.read(given)
+
+
+def test_a_name_that_is_no_text_is_refused_whatever_is_asked_of_its_certificate() -> None:
+    right = person(authority()).certificate
+    place = right.index(certificates.facts(right).issuer.split("=")[-1].encode())
+    wrong = right[:place] + b"\xff" + right[place + 1 :]
+    for ask in (
+        certificates.facts,
+        lambda one: certificates.require_validity([one], datetime.now(UTC)),
+        lambda one: certificates.sort_chain(one, []),
+    ):
+        with pytest.raises(BadCertificateError, match="that can be read"):
+            ask(wrong)
 
 
 def test_a_serial_number_of_the_issuer_is_positive_too() -> None:
