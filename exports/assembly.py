@@ -82,7 +82,7 @@ def assemble(
         )
         members.append(report)  # 3
     members += [_proof_member(export, parts), *_keys(export, signer)]
-    root = certificates.fingerprint([signer.certificate, *signer.chain][-1])
+    root = certificates.fingerprint(signer.root)
     told = verify_md.render(claim, file_name(export), {one.name for one in members}, root)
     members.append(Member.of(names.VERIFY, verify_md.MEDIA_TYPE, told))
     listed = tuple(File(one.name, one.media_type, one.sha256.hex(), one.size) for one in members)

@@ -69,12 +69,12 @@ class SyncedFile:
         self._target.write(piece)
         self._unsynced += len(piece)
         if self._unsynced >= _SYNCED:
-            self._target.flush()
             if self._let_go:
+                self._target.flush()
                 # Begins to write what is new, and lets go of what was written meanwhile; nobody waits for the disk.
                 os.posix_fadvise(self._target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             else:
-                os.fsync(self._target.fileno())
+                self._sync()
             self._unsynced = 0
 
     def _sync(self) -> None:

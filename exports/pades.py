@@ -54,16 +54,16 @@ def sign_pdf(
     from pyhanko.sign.signers import cms_embedder, pdf_byterange  # noqa: PLC0415 the same
 
     at = at.replace(microsecond=0)
-    person = certificates.facts(signer.certificate).name
+    facts = certificates.facts(signer.certificate)
     room = _CMS_BYTES + len(signer.certificate) + sum(map(len, signer.chain)) + (_TIME_STAMP_BYTES if time_stamp else 0)
     placeholder = pdf_byterange.SignatureObject(
-        timestamp=at, subfilter=SigSeedSubFilter.PADES, name=person, reason=reason, bytes_reserved=2 * room
+        timestamp=at, subfilter=SigSeedSubFilter.PADES, name=facts.name, reason=reason, bytes_reserved=2 * room
     )
-    html = _panel_html(signer, account=name, reason=reason, at=at, is_stamped=time_stamp is not None)
+    html = _panel_html(facts, signer.fingerprint, account=name, reason=reason, at=at, is_stamped=time_stamp is not None)
     with TemporaryDirectory(prefix="auditlog-panel-") as directory, pdf.open("rb") as source, to.open("wb+") as target:
         panel = Path(directory) / "panel.pdf"
         typeset(html, panel)
-        appearance = cms_embedder.SigAppearanceSetup(style=_style(panel), timestamp=at, name=person)
+        appearance = cms_embedder.SigAppearanceSetup(style=_style(panel), timestamp=at, name=facts.name)
         writer = copy_into_new_writer(PdfFileReader(source))
         steps = cms_embedder.PdfCMSEmbedder(SigFieldSpec(FIELD, on_page=-1, box=PANEL)).write_cms(FIELD, writer)
         next(steps)
@@ -72,9 +72,10 @@ def sign_pdf(
         steps.send(cms.sign(prepared.document_digest, signer, at=None, time_stamp=time_stamp))
 
 
-def _panel_html(signer: Certified, *, account: str, reason: str, at: datetime, is_stamped: bool) -> Markup:
+def _panel_html(
+    facts: certificates.Facts, fingerprint: str, *, account: str, reason: str, at: datetime, is_stamped: bool
+) -> Markup:
     """Return what the signature field shows; it is set as the rest of the report is."""
-    facts = certificates.facts(signer.certificate)
     stamp = "with the time stamp of an authority" if is_stamped else "as the signer says; no authority stamped it"
     return fill(
         "panel.html",
@@ -85,7 +86,7 @@ def _panel_html(signer: Certified, *, account: str, reason: str, at: datetime, i
         time=f"{at:%Y-%m-%d %H:%M:%S} UTC, {stamp}",
         subject=shortened(facts.subject, _COLUMNS),
         issuer=shortened(facts.issuer, _COLUMNS - 10),
-        fingerprint=signer.fingerprint,
+        fingerprint=fingerprint,
     )
 
 

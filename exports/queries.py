@@ -85,6 +85,5 @@ def signer_of(user: User | AnonymousUser) -> Signer:
     except ExportKeyError as error:
         return Signer(trouble=str(error))
     facts = certificates.facts(signer.certificate)
-    root = [signer.certificate, *signer.chain][-1]
-    pem = certificates.to_pem([root]).decode()
-    return Signer(facts.subject, signer.fingerprint, facts.not_after, certificates.fingerprint(root), pem)
+    pem = certificates.to_pem([signer.root]).decode()
+    return Signer(facts.subject, signer.fingerprint, facts.not_after, certificates.fingerprint(signer.root), pem)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.contrib.auth.models import User
+    from django.db.models import QuerySet
 
 MAX_NAME = 100
 _EVENTS = 1_000  # entries that a cursor looks at in one step
@@ -117,9 +118,7 @@ def run_all() -> int:
     begun = 0
     for policy in LockPolicy.objects.select_related("ledger").order_by("pk"):
         begun += run(policy)
-    for number in LogLock.objects.filter(state=LogLock.State.APPLYING).order_by("pk").values_list("pk", flat=True):
-        while services.advance(lock_id=number, chunks=1).state == LogLock.State.APPLYING:
-            pass
+    _apply(LogLock.objects.all())
     services.refresh_all()
     over = LogLock.objects.filter(state=LogLock.State.IN_FORCE, until__lte=datetime.now(UTC))
     for number in over.order_by("pk").values_list("pk", flat=True):
@@ -246,9 +245,12 @@ def _lock_before_change(wanted: LockPolicy) -> None:
     )
     if policy.done < end and preview(policy.ledger, _since_done(policy, end)).matching != 0:
         _lock_up_to(policy, end)
-    for number in LogLock.objects.filter(policy_id=policy.pk, state=LogLock.State.APPLYING).values_list(
-        "pk", flat=True
-    ):
+    _apply(LogLock.objects.filter(policy_id=policy.pk))
+
+
+def _apply(locks: QuerySet[LogLock]) -> None:
+    """Go on with those that are being applied, until each is in force."""
+    for number in locks.filter(state=LogLock.State.APPLYING).order_by("pk").values_list("pk", flat=True):
         while services.advance(lock_id=number, chunks=1).state == LogLock.State.APPLYING:
             pass
 

@@ -59,6 +59,11 @@ class Certified:
         return der_signature(self.algorithm, self.sign(message))
 
     @property
+    def root(self) -> bytes:
+        """The certificate above all, which verifiers pin (DER): the signer's own if it has no issuer here."""
+        return [self.certificate, *self.chain][-1]
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, in hexadecimal."""
         return fingerprint(self.certificate)
