@@ -21,14 +21,17 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection, transaction
 
 from activity import access, entries, queries
+from activity.amendment import Amendment
 from activity.drafts import Draft, EntryKey, seal
 from activity.errors import AmendmentError, EntryLockedError, EntryNotFoundError, TamperedEntryError
+from activity.event import SYSTEM_PREFIX, Event
 from activity.models import ActivityLog
 from activity.policies import DEFAULT
-from activity.record import SYSTEM_PREFIX, Amendment, Event, check, parse_timestamp, timestamp
+from activity.record import check
 from activity.retrieval import judge_entries
 from activity.search import data_of
 from activity.services import MAX_EXPLANATION, Receipt
+from activity.timestamps import parse_timestamp, timestamp
 from signing import jws
 from signing import ledger as ledgers
 from signing.errors import NoActiveKeyError

@@ -15,8 +15,8 @@ from django.db import transaction
 from rest_framework_api_key.crypto import KeyGenerator
 
 from activity.errors import AuthorityError
+from activity.event import MAX_CHARACTERS
 from activity.models import ApiKey, LedgerGrant
-from activity.record import MAX_CHARACTERS
 from activity.services import record_step
 from signing.models import Ledger
 from signing.queries import ledger_named

@@ -17,15 +17,18 @@ from uuid_utils import uuid7
 
 from activity.errors import BadEventsError, EventIdConflictError, Problem, UnknownLogTypeError
 from activity.policies import DEFAULT
-from activity.record import check, compose, shown, timestamp
+from activity.record import check, compose, shown
+from activity.timestamps import timestamp
 from signing import jws
 from signing.merkle import leaf_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from activity.amendment import Amendment
+    from activity.event import Event
     from activity.policies import Policies, Policy
-    from activity.record import Amendment, Claims, Event
+    from activity.record import Claims
     from signing.algorithms import Signer
 
 _WORTH_THREADS = 64  # drafts; below that, starting threads costs more than it brings

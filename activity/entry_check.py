@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
-from activity.record import after_data, before_data, canonical_ip, claims_digest, shown, split_amendment
+from activity.amendment import split_amendment
+from activity.event import canonical_ip
+from activity.record import after_data, before_data, claims_digest, shown
 from signing import jws
 from signing.algorithms import ALGORITHMS
 from signing.keyring import ENTRY_PURPOSE

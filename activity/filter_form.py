@@ -15,8 +15,8 @@ from django import forms
 from django.http import QueryDict
 
 from activity.chosen import ENTRY
+from activity.event import OUTCOMES, SEVERITIES
 from activity.filters import TIMES
-from activity.record import OUTCOMES, SEVERITIES
 from activity.search import NAMED
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from uuid import UUID
 from django.core import signing as tokens
 
 from activity.errors import BadQueryError, Problem
-from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp
+from activity.event import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip
 from activity.search import EQUAL, MAX_LIMIT, NAMED, ORDERS, WITHIN, Place, Search
+from activity.timestamps import parse_timestamp
 from signing.errors import LedgerNotFoundError
 from signing.queries import ledger_named
 

@@ -18,7 +18,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from activity.errors import EntryLockedError
-from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
+from activity.event import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from signing.algorithms import ALGORITHMS
 from signing.errors import ImmutableRowError
 from signing.models import AppendOnlyModel, Ledger, SigningKey

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from activity.errors import LogTypeError
-from activity.record import MAX_CHARACTERS
+from activity.event import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

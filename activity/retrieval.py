@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from activity import disclosures
+from activity.amendment import amendment_of
 from activity.entry_check import Row
 from activity.errors import TamperedEntryError, UncoveredEntryError
 from activity.ground import Ground, present_ground
 from activity.models import ActivityLog, ActivityRevision
 from activity.queries import TOMBSTONE
-from activity.record import amendment_of, timestamp
+from activity.timestamps import timestamp
 from signing.errors import BadProofError
 from signing.merkle import HASH_SIZE, TILE_WIDTH, inclusion_proof, leaf_hash, verify_inclusion
 from signing.queries import latest_checkpoint, node_reader, prove_inclusion, tile

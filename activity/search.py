@@ -20,7 +20,7 @@ from django.db.models import Q
 
 from activity import disclosures
 from activity.models import ActivityLog, EntryVersion
-from activity.record import parse_timestamp, timestamp
+from activity.timestamps import parse_timestamp, timestamp
 from signing.models import LedgerHead
 from signing.queries import ledger_named
 

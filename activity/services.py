@@ -20,10 +20,11 @@ from django.db import DataError, IntegrityError, connection, transaction
 from activity import entries, queries, streams
 from activity.drafts import EntryKey, decide_anew, draft, in_runs, seal, without_repeats
 from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, Problem, UnknownLogTypeError
+from activity.event import SYSTEM_PREFIX, Event
 from activity.models import ActivityLog, LogType, VerificationRun
 from activity.policies import DEFAULT, require_pattern
 from activity.queries import ACTIVITY_LEDGER
-from activity.record import SYSTEM_PREFIX, Event, shown
+from activity.record import shown
 from signing import jws
 from signing import ledger as ledgers
 from signing.algorithms import ALGORITHMS

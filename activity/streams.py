@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from activity.drafts import Draft
-    from activity.record import Event
+    from activity.event import Event
     from signing.merkle import Frontier
     from signing.models import Ledger
 

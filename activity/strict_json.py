@@ -6,7 +6,8 @@ numbers that a double turns into infinity or zero, unpaired surrogates (raw or a
     $.data.user["odd key"][3]: the key stands twice in this object
 
 `parse` lets the C decoder of the standard library do the work and only notices that something is wrong;
-`_Scanner` then reads the text again, slowly, to say what and where. What the fields of an event may hold: record.py.
+`_Scanner` then reads the text again, slowly, to say what and where. What the fields of an event may hold stands in
+event_faults.py.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ import orjson
 from django.db import connection
 
 from activity.entry_check import EntryCheck, Row
+from activity.event import SYSTEM_PREFIX
 from activity.models import ActivityLog, LogType
 from activity.processes import in_order
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
-from activity.record import SYSTEM_PREFIX
 from activity.versions import VersionCheck, stray_versions
 from signing.anchors import RECENT_SIZES
 from signing.errors import BadCheckpointError, BadProofError

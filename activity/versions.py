@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from django.db import connection
 
+from activity.amendment import amendment_of
 from activity.models import ActivityLog
-from activity.record import amendment_of
 from signing.verdicts import Finding, Verdict
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from activity.record import timestamp
+from activity.timestamps import timestamp
 from exports import SOFTWARE, files, names, proofs, render_ndjson, spans, verify_md
 from exports.behind import Behind, SyncedFile
 from exports.container import Member, Sums, write_container

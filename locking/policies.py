@@ -27,9 +27,9 @@ from django.db import connection, transaction
 from activity.errors import LogTypeError
 from activity.models import ActivityLog
 from activity.policies import require_pattern
-from activity.record import timestamp
 from activity.search import data_of
 from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
+from activity.timestamps import timestamp
 from locking import overriding, scopes, services, steps
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock

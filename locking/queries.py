@@ -11,8 +11,8 @@ from django.db.models.expressions import RawSQL
 
 from activity.errors import EntryLockedError
 from activity.models import ActivityLog, ActivityRevision
-from activity.record import timestamp
 from activity.services import SYSTEM_SOURCE
+from activity.timestamps import timestamp
 from locking.models import EXTENDED, LIFTED, LockOverride, LockPolicy, LogLock
 from signing.models import LedgerHead
 from signing.queries import ledger_named

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip, parse_timestamp, timestamp
+from activity.event import MAX_CHARACTERS, OUTCOMES, SEVERITIES, canonical_ip
+from activity.timestamps import parse_timestamp, timestamp
 from locking.errors import BadLockError
 
 MAX_ENTRIES = 10_000

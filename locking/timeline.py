@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 
 from activity import retrieval
+from activity.amendment import amendment_of
 from activity.models import ActivityRevision
 from activity.queries import TOMBSTONE
-from activity.record import amendment_of, parse_timestamp
 from activity.search import data_of
+from activity.timestamps import parse_timestamp
 from activity.visible import visible
 from locking import queries
 from locking.models import LockOverride, LogLock

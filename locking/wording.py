@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from activity.record import parse_timestamp
+from activity.timestamps import parse_timestamp
 from activity.visible import visible
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from django.db.models import Max
 from activity.amending import key_for
 from activity.ground import present_ground
 from activity.policies import DEFAULT
-from activity.record import timestamp
 from activity.services import MAX_EXPLANATION
+from activity.timestamps import timestamp
 from exports import names
 from exports.container import open_container
 from exports.judging import judge_export

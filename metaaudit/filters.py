@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from activity.filters import one_of, take_each, whole_number
-from activity.record import parse_timestamp
+from activity.timestamps import parse_timestamp
 from metaaudit.queries import MAX_LIMIT, Wanted
 from metaaudit.vocabulary import ACTIONS, Auth, Phase
 

@@ -26,7 +26,8 @@ from uuid import UUID
 import orjson
 from uuid_utils import uuid7
 
-from activity.record import MAX_RECORD, shown, timestamp
+from activity.record import MAX_RECORD, shown
+from activity.timestamps import timestamp
 from metaaudit.errors import UnknownActionError
 from metaaudit.redaction import search_without
 from metaaudit.vocabulary import ACTIONS, Auth, Phase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from activity.record import timestamp
+from activity.timestamps import timestamp
 from signing.jws import base64url
 from signing.merkle import leaf_hash
 

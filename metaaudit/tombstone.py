@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from activity.record import parse_timestamp
+from activity.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -25,7 +25,7 @@ from activity.errors import (
     TooMuchError,
     UnitFault,
 )
-from activity.record import Event, event_from_json
+from activity.event import Event, event_from_json
 
 MAX_EVENTS = 1_000
 MAX_LINES = 10_000

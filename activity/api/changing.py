@@ -27,7 +27,7 @@ from activity.errors import (
     Problem,
     TamperedEntryError,
 )
-from activity.record import event_from_json
+from activity.event import event_from_json
 
 
 class ChangeLog(APIView):

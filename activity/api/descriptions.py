@@ -8,8 +8,8 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from activity.api import shapes
 from activity.api.shapes import Shape, said
+from activity.event import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from activity.filters import MAX_NAMED
-from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from activity.search import DEFAULT_LIMIT, MAX_LIMIT, ORDERS
 
 JSON, NDJSON, JOSE, TEXT = "application/json", "application/x-ndjson", "application/jose", "text/plain"

@@ -9,7 +9,7 @@ from typing import Any
 
 from activity.amending import AMENDABLE, MAX_RULE
 from activity.api.bodies import MAX_EVENTS
-from activity.record import MAX_CHARACTERS, OUTCOMES, RESERVED_KEYS, SEVERITIES, TYPE_PATTERN
+from activity.event import MAX_CHARACTERS, OUTCOMES, RESERVED_KEYS, SEVERITIES, TYPE_PATTERN
 from activity.services import MAX_EXPLANATION
 from signing.algorithms import ALGORITHMS
 from signing.verdicts import Verdict

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from activity.event import Event
 from activity.formats import cloudtrail, generic, own, windows
 from activity.formats.options import Options
-from activity.record import Event
 
 
 class Format(Protocol):

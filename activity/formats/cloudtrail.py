@@ -23,9 +23,9 @@ import re
 from typing import Any
 
 from activity.errors import BadEventsError, Problem
+from activity.event import Event
 from activity.formats.options import Options
 from activity.formats.values import first_text, fitted, ip_of, member, moment, text_of, type_word
-from activity.record import Event
 
 _DENIED = re.compile(r"access_?denied|unauthorized|notauthorized|forbidden|authfailure", re.IGNORECASE)
 

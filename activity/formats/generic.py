@@ -21,9 +21,9 @@ from datetime import datetime
 from typing import Any
 
 from activity.errors import BadEventsError, Problem
+from activity.event import Event
 from activity.formats.options import Options
 from activity.formats.values import fitted, ip_of, moment, text_of, type_word, unix_moment
-from activity.record import Event
 from activity.strict_json import member_path
 
 _OUTCOMES = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
-from activity.record import Event
+from activity.event import Event
 
 MAPPABLE = tuple(member.name for member in fields(Event) if member.name != "data")
 

@@ -5,15 +5,15 @@
      "ip": "192.0.2.7", "event_id": "01HX…", "data": {"anything": ["you", "like"]}}
 
 Required: type, action, actor, occurred_at, source (which --source fills in). A member we do not know is refused by
-name. The rules of each field stand in activity/record.py.
+name. The rules of each field stand in activity/event.py and event_faults.py.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from activity.event import Event, event_from_json
 from activity.formats.options import Options
-from activity.record import Event, event_from_json
 
 
 def recognises(value: dict[str, Any]) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from activity.errors import BadEventsError, BadJsonError, Problem
+from activity.event import MAX_DEPTH, Event
 from activity.formats import FORMATS, detect
 from activity.formats.event_ids import LineIds
 from activity.formats.options import Options
 from activity.formats.stream import Unit
-from activity.record import MAX_DEPTH, Event
 from activity.strict_json import parse
 
 # `data` of our own format lies one level down; the depth of `data` itself is looked at with the other fields.

@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from activity.errors import BadEventsError, Problem
-from activity.record import MAX_CHARACTERS, canonical_ip, parse_timestamp
+from activity.event import MAX_CHARACTERS, canonical_ip
+from activity.timestamps import parse_timestamp
 
 _NOTHING = frozenset({"", "-", "N/A", "{00000000-0000-0000-0000-000000000000}"})
 _NO_TYPE_CHARACTER = re.compile(r"[^a-z0-9_-]+")

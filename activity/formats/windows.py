@@ -25,9 +25,9 @@ import re
 from typing import Any
 
 from activity.errors import BadEventsError, Problem
+from activity.event import Event
 from activity.formats.options import Options
 from activity.formats.values import first_text, fitted, ip_of, moment, text_of, type_word
-from activity.record import Event
 
 _AUDIT_FAILURE, _AUDIT_SUCCESS = 0x0010000000000000, 0x0020000000000000
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from activity import record
 from activity.errors import BadEventsError, BadUnitsError, EventIdConflictError, Problem, UnitFault
+from activity.event import Event
 from activity.formats.reading import EventReader
 from activity.formats.stream import EventStream, Unit
-from activity.record import Event
+from activity.record import check
 from activity.services import Receipt, record_many
 
 # A batch ends early at this many bytes, so that memory stays flat however large the events are.
@@ -65,7 +65,7 @@ class Ingestion:
         """Read, map and check the file without recording; come back for each fault, and with None for a good unit."""
         for unit in self.stream:
             try:
-                record.check(self._event(unit), max_detached_bytes=max_detached_bytes)
+                check(self._event(unit), max_detached_bytes=max_detached_bytes)
             except BadUnitsError as error:
                 yield from error.faults
             except BadEventsError as error:

@@ -22,7 +22,7 @@ from activity import amending, authority
 from activity.access import of_user
 from activity.errors import EntryLockedError
 from activity.models import ActivityLog
-from activity.record import timestamp
+from activity.timestamps import timestamp
 from auditlog_project.roles import APPROVER, COMPLIANCE_OFFICER
 from locking import overriding, services
 from locking.errors import LockRefusedError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from activity.record import OUTCOMES, SEVERITIES
+from activity.event import OUTCOMES, SEVERITIES
 from locking import policies, scopes
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock

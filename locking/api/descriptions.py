@@ -22,7 +22,7 @@ from activity.api.shapes import (
     object_of,
     said,
 )
-from activity.record import MAX_CHARACTERS, OUTCOMES, SEVERITIES
+from activity.event import MAX_CHARACTERS, OUTCOMES, SEVERITIES
 from activity.services import MAX_EXPLANATION
 from locking.models import LogLock
 from locking.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_LOCK_ID

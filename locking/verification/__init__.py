@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from django.db import connection, transaction
 
+from activity.amendment import amendment_of
 from activity.queries import ACTIVITY_LEDGER
-from activity.record import amendment_of
 from locking.models import LockOverride, LockPolicy, LogLock
 from locking.verification import policies, rows
 from locking.verification.times import SLACK, contradicted, earliest, moment

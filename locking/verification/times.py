@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
-from activity.record import parse_timestamp
+from activity.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from signing.models import Ledger

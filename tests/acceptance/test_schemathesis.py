@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import ignored_auth, unsupported_method
 
 from activity import authority
-from activity.record import Event
+from activity.event import Event
 from activity.services import record
 from auditlog_project.openapi import document
 from auditlog_project.roles import COMPLIANCE_OFFICER

@@ -13,10 +13,10 @@ from django.core.exceptions import PermissionDenied
 from activity import authority
 from activity.amending import amend, remove
 from activity.errors import AmendmentError, EntryNotFoundError, EventIdConflictError, TamperedEntryError
+from activity.event import Event
 from activity.evidence import judge_jws, judge_receipt
 from activity.models import ActivityLog, ActivityRevision
 from activity.queries import TOMBSTONE, entry_as_jws
-from activity.record import Event
 from activity.retrieval import check_entries, prove
 from activity.search import Search, find
 from activity.services import Receipt, record, record_many, set_log_type

@@ -14,7 +14,7 @@ from django.db import connections
 from django.test import Client, override_settings
 
 from activity import authority, search
-from activity.record import Event
+from activity.event import Event
 from activity.services import record, record_many, set_log_type
 from signing import checkpoint, tlog_proof
 from signing.merkle import leaf_hash, verify_inclusion

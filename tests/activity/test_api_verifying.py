@@ -11,8 +11,8 @@ import pytest
 from django.test import Client, override_settings
 
 from activity import queries
+from activity.event import Event, event_from_json
 from activity.models import ActivityLog
-from activity.record import Event, event_from_json
 from activity.retrieval import prove
 from activity.services import Receipt, record, record_many
 from signing import checkpoint, tlog_proof

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from activity import copy_rows
+from activity.event import Event
 from activity.models import ActivityLog
-from activity.record import Event
 from activity.services import record, record_many
 from tests.clusters import Database
 

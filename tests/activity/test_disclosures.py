@@ -7,8 +7,8 @@ import pytest
 
 from activity import search
 from activity.disclosures import MAX_RANGES, Disclosure, collecting, note_entry, note_size
+from activity.event import Event
 from activity.models import ActivityLog
-from activity.record import Event
 from activity.retrieval import check_entries, judge_entries
 from activity.search import Search
 from activity.services import record_many

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from activity.errors import BadEventsError
+from activity.event import Event
 from activity.formats import cloudtrail, detect
 from activity.formats.options import Options
-from activity.record import Event, check
+from activity.record import check
 
 REAL_FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "cloudtrail_s3_exfiltration.jsonl"
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from activity.errors import BadEventsError
+from activity.event import Event
 from activity.formats import detect, generic
 from activity.formats.options import Options, assignments
-from activity.record import Event, check
+from activity.record import check
 
 VALUE: dict[str, Any] = {
     "event": {"kind": "User Login", "n": 4},

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from activity.record import Event
+from activity.event import Event
 from activity.services import record
 from signing.models import KeyEvent, Ledger
 

@@ -9,8 +9,8 @@ from joserfc import jws
 from joserfc.jwk import KeySet
 
 from activity import queries
+from activity.event import Event
 from activity.models import ActivityLog
-from activity.record import Event
 from activity.services import record, record_verification
 from activity.verification import Report
 from signing.merkle import leaf_hash

@@ -12,9 +12,9 @@ from django.db import connection, connections, transaction
 
 from activity import entries, services
 from activity.errors import BadEventsError, EventIdConflictError
+from activity.event import Event
 from activity.models import ActivityLog
 from activity.queries import policies
-from activity.record import Event
 from activity.services import Receipt, record
 from signing import ledger as ledgers
 from signing import queries

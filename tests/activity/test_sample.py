@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from activity.event import Event
 from activity.formats import cloudtrail
 from activity.formats.options import Options
-from activity.record import Event, check
+from activity.record import check
 from activity.strict_json import parse
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

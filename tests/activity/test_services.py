@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from activity import services, verification
 from activity.entry_check import EntryCheck
 from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, UnknownLogTypeError
+from activity.event import Event, event_from_json
 from activity.models import ActivityLog, LogType
-from activity.record import Event, event_from_json
 from activity.services import Receipt, record, record_many, remove_log_type, set_log_type
 from activity.strict_json import parse
 from signing import checkpoint, queries

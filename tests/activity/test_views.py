@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 
 from activity import authority
-from activity.record import Event
+from activity.event import Event
 from activity.services import record, record_many
 from activity.views.panels import Panel
 from auditlog_project.roles import READER, SECURITY_ADMIN

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from activity.record import Event
+from activity.event import Event
 from activity.services import record, record_many
 from signing.ledger import sign_checkpoint
 from signing.models import SigningKey

@@ -17,10 +17,10 @@ import pytest
 from django.core.management import call_command
 from psycopg import sql
 
+from activity.event import Event
 from activity.formats.options import Options
 from activity.formats.reading import EventReader
 from activity.formats.stream import EventStream
-from activity.record import Event
 from signing.merkle import leaf_hash
 from tests.clusters import PROJECT, Database
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from activity.amending import amend
 from activity.models import ActivityLog
-from activity.record import timestamp
+from activity.timestamps import timestamp
 from locking import overriding, services
 from signing.ledger import sign_checkpoint
 from signing.queries import ledger_named

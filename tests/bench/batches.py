@@ -26,7 +26,7 @@ from tests.bench.policies import require_signatures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from activity.record import Event
+    from activity.event import Event
     from tests.clusters import Database
 
 BATCH = 1_000

@@ -16,7 +16,7 @@ from activity.strict_json import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from activity.record import Event
+    from activity.event import Event
 
 _PROJECT = Path(__file__).resolve().parents[2]
 WINDOWS = _PROJECT.parent / "shared" / "data" / "windows_security_auditpol.jsonl.gz"

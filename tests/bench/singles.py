@@ -19,7 +19,7 @@ from tests.bench.peers.models import AuditedEvent
 from tests.bench.policies import require_signatures
 
 if TYPE_CHECKING:
-    from activity.record import Event
+    from activity.event import Event
     from tests.clusters import Database
 
 

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.utils.crypto import get_random_string
 
 from activity.authority import create_api_key
-from activity.record import Event
+from activity.event import Event
 from auditlog_project.embedded.valkey import ValkeyServer
 from tests.bench import events
 from tests.clusters import state_directory

@@ -12,8 +12,8 @@ from django.test import Client, override_settings
 from playwright.sync_api import Page
 
 from activity import amending, authority
+from activity.event import Event
 from activity.models import ActivityLog
-from activity.record import Event
 from activity.services import record
 from auditlog_project.roles import AUDITOR_OF_AUDITORS, COMPLIANCE_OFFICER, READER
 from exports.models import Export

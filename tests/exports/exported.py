@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from activity.record import Amendment, Event, check, compose, timestamp
+from activity.amendment import Amendment
+from activity.event import Event
+from activity.record import check, compose
+from activity.timestamps import timestamp
 from exports.rows import ExportedEntry
 from metaaudit.record import Access, Who, draft
 from metaaudit.vocabulary import Auth

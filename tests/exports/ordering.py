@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from django.contrib.auth.models import Group, User
 
 from activity import authority
-from activity.record import Event
+from activity.event import Event
 from auditlog_project.roles import COMPLIANCE_OFFICER
 from exports import services
 from exports.models import Export

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from django.test import override_settings
 
 from activity import amending
+from activity.event import Event
 from activity.models import ActivityLog
-from activity.record import Event
 from activity.services import record_many
 from exports import services
 from exports.models import Export

@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 from rest_framework.settings import api_settings
 
 from activity import authority
-from activity.record import Event
+from activity.event import Event
 from activity.services import Receipt, record
 from exports.verifier.page import page
 from tests.clusters import Database

@@ -11,8 +11,8 @@ import pytest
 
 from activity.amending import amend
 from activity.models import ActivityLog
-from activity.record import timestamp
 from activity.services import record_many
+from activity.timestamps import timestamp
 from locking import overriding, policies, services
 from locking.models import LockOverride, LogLock
 from signing.ledger import sign_checkpoint

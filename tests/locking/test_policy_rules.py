@@ -13,8 +13,8 @@ from django.db import connection, connections
 
 from activity.errors import EntryLockedError
 from activity.models import ActivityLog
-from activity.record import timestamp
 from activity.services import record, record_step
+from activity.timestamps import timestamp
 from locking import policies
 from locking.models import LockPolicy, LogLock
 from tests.attacks.intruder import assert_clean, verify

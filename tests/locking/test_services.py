@@ -15,8 +15,8 @@ from django.test import override_settings
 
 from activity.amending import amend, remove
 from activity.errors import EntryLockedError
+from activity.event import Event
 from activity.models import FOR_GOOD, ActivityLog, ActivityRevision
-from activity.record import Event
 from activity.services import Receipt, record, record_many
 from locking import overriding, services
 from locking.errors import LockNotFoundError, LockRefusedError

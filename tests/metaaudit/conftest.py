@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 
 from activity import authority
-from activity.record import Event
+from activity.event import Event
 from auditlog_project.roles import AUDITOR_OF_AUDITORS, READER
 from exports.models import Export
 from metaaudit import counts

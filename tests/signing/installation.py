@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import connections, transaction
 from uuid_utils import uuid7
 
+from activity.event import Event
 from activity.models import ActivityLog
-from activity.record import Event
 from activity.services import Receipt, record_many
 from activity.verification import LedgerCheck, Report
 from signing import anchors, jws, trust

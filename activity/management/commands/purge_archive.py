@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.models import Exists, OuterRef
 
+from activity.event import Event
 from activity.models import ActivityLog, ActivityRevision
-from activity.record import Event
 from activity.services import SYSTEM_SOURCE, record_system
 from activity.versions import PURGED
 from signing.errors import LedgerNotFoundError

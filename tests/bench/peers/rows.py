@@ -8,7 +8,7 @@ import orjson
 from uuid_utils import compat
 
 if TYPE_CHECKING:
-    from activity.record import Event
+    from activity.event import Event
 
 
 def plain_row(model: Any, event: Event, leaf_index: int, *, ledger_id: int = 1) -> Any:
