@@ -1,24 +1,23 @@
-"""X.509 certificates of people who sign exports, and of the built-in CA. Pure: bytes and values in, DER out.
+"""X.509 certificates of people who sign exports, and of the built-in CA: what they say, and what they must. Pure.
 
     signer   ECDSA P-256 or RSA from 3072 bits; keyUsage critical digitalSignature + nonRepudiation; SKI, AKI; no EKU
     CA       basicConstraints critical CA:TRUE, pathlen 0; keyUsage critical keyCertSign + cRLSign; SKI
 
 OpenSSL, pyHanko and PDF readers all take this profile. OpenSSL 3.0 cannot verify CMS of Ed25519, hence none here.
-Certificates and requests are put together here and signed by a function, so the private half may lie anywhere.
+issuing.py makes certificates and requests; those who verify need none of it.
 
-Sources: RFC 5280, RFC 2986, RFC 7292 (PKCS#12).
+Sources: RFC 5280, RFC 7292 (PKCS#12).
 """
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from asn1crypto import algos, core, csr, keys, pem, x509
+from asn1crypto import algos, core, pem, x509
 from cryptography import x509 as standard
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -37,9 +36,8 @@ MAX_SIZE = 1 << 20
 MAX_CHAIN = 8
 _OIDS = {"ES256": "sha256_ecdsa", "RS256": "sha256_rsa"}
 EXPORT_ALGORITHMS = tuple(_OIDS)
-_SIGNER_USAGE = frozenset({"digital_signature", "non_repudiation"})
-_CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
-_SERIAL_BITS = 159
+SIGNER_USAGE = frozenset({"digital_signature", "non_repudiation"})
+CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,67 +123,6 @@ def signature_algorithm(algorithm: str) -> algos.SignedDigestAlgorithm:
     return identifier
 
 
-def issue(
-    *,
-    name: str,
-    organization: str,
-    public_key: bytes,
-    not_before: datetime,
-    not_after: datetime,
-    issuer: Certified | None,
-    algorithm: str,
-    sign: Signer,
-) -> bytes:
-    """Return the certificate of a signer, signed by `issuer`; without an issuer, of a CA that signs itself."""
-    subject = _name(name, organization)
-    spki = keys.PublicKeyInfo.load(public_key)
-    parent = None if issuer is None else x509.Certificate.load(issuer.certificate)
-    signed_with = issuer.algorithm if issuer else algorithm
-    tbs = x509.TbsCertificate(
-        {
-            "version": "v3",
-            "serial_number": secrets.randbits(_SERIAL_BITS) | 1,
-            "signature": signature_algorithm(signed_with),
-            "issuer": subject if parent is None else parent.subject,
-            "validity": {"not_before": _time(not_before), "not_after": _time(not_after)},
-            "subject": subject,
-            "subject_public_key_info": spki,
-            "extensions": _extensions(spki, parent),
-        }
-    )
-    signature = der_signature(signed_with, (issuer.sign if issuer else sign)(tbs.dump()))
-    certificate = x509.Certificate(
-        {
-            "tbs_certificate": tbs,
-            "signature_algorithm": signature_algorithm(signed_with),
-            "signature_value": signature,
-        }
-    )
-    encoded: bytes = certificate.dump()
-    return encoded
-
-
-def request(*, name: str, organization: str, public_key: bytes, algorithm: str, sign: Signer) -> bytes:
-    """Return the certificate signing request (PKCS#10, PEM) for a key, for a CA outside."""
-    info = csr.CertificationRequestInfo(
-        {
-            "version": "v1",
-            "subject": _name(name, organization),
-            "subject_pk_info": keys.PublicKeyInfo.load(public_key),
-            "attributes": csr.CRIAttributes([]),
-        }
-    )
-    made = csr.CertificationRequest(
-        {
-            "certification_request_info": info,
-            "signature_algorithm": signature_algorithm(algorithm),
-            "signature": der_signature(algorithm, sign(info.dump())),
-        }
-    )
-    encoded: bytes = pem.armor("CERTIFICATE REQUEST", made.dump())
-    return encoded
-
-
 def facts(certificate: bytes) -> Facts:
     """Return what a certificate says. Raises BadCertificateError for what is none."""
     parsed = _load(certificate)
@@ -230,7 +167,7 @@ def require_signer_profile(certificate: bytes) -> Facts:
         raise BadCertificateError("its key is neither ECDSA P-256 nor RSA of at least 3072 bits")
     if said.is_ca:
         raise BadCertificateError("it is the certificate of a CA, and not of a person")
-    if not said.usages & _SIGNER_USAGE:
+    if not said.usages & SIGNER_USAGE:
         raise BadCertificateError("its keyUsage has neither digitalSignature nor nonRepudiation")
     if _extension(parsed, standard.ExtendedKeyUsage) is not None and not _signs_documents(parsed):
         raise BadCertificateError("its extended keyUsage is for something else than signing documents")
@@ -364,37 +301,6 @@ def require_time_stamping(certificate: bytes) -> None:
 
 
 _TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
-
-
-def _name(name: str, organization: str) -> x509.Name:
-    try:
-        return x509.Name.build({"organization_name": organization, "common_name": name})
-    except ValueError as error:
-        raise BadCertificateError(f"a certificate cannot name {name!r}") from error
-
-
-def _time(moment: datetime) -> x509.Time:
-    whole = moment.astimezone(UTC).replace(microsecond=0)
-    first_generalized_year = 2050  # RFC 5280, 4.1.2.5
-    kind = "utc_time" if whole.year < first_generalized_year else "general_time"
-    return x509.Time({kind: whole})
-
-
-def _extensions(spki: keys.PublicKeyInfo, parent: x509.Certificate | None) -> list[dict[str, Any]]:
-    own = {"extn_id": "key_identifier", "critical": False, "extn_value": core.OctetString(spki.sha1)}
-    if parent is None:
-        return [
-            {"extn_id": "basic_constraints", "critical": True, "extn_value": {"ca": True, "path_len_constraint": 0}},
-            {"extn_id": "key_usage", "critical": True, "extn_value": set(_CA_USAGE)},
-            own,
-        ]
-    above = x509.AuthorityKeyIdentifier({"key_identifier": parent.key_identifier_value.native})
-    return [
-        {"extn_id": "basic_constraints", "critical": True, "extn_value": {"ca": False}},
-        {"extn_id": "key_usage", "critical": True, "extn_value": set(_SIGNER_USAGE)},
-        own,
-        {"extn_id": "authority_key_identifier", "critical": False, "extn_value": above},
-    ]
 
 
 _NOT_RFC_5280 = "its serial number or signature is not as RFC 5280 wants it"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 
-from signing import certificates
+from signing import certificates, issuing
 from signing.certificates import Certified
 from signing.errors import BadCertificateError, KeyStateError
 from signing.key_steps import key_named, record_step, step_key, store_key
@@ -54,7 +54,7 @@ def certify(
     key = _create(Purpose.EXPORT, algorithm, by=by, reason=reason)
     _assign(key, person, by=by, reason=reason)
     start = datetime.now(UTC)
-    made = certificates.issue(
+    made = issuing.issue(
         name=_name(name or person),
         organization=settings.AUDITLOG_ORIGIN,
         public_key=bytes(key.public_key),
@@ -82,7 +82,7 @@ def certificate_request(waiting: ExportCertificate, *, name: str = "") -> bytes:
     key = waiting.key
     if key.state != State.PRE_ACTIVE:
         raise KeyStateError(f"{key} is {key.state}: it waits for no certificate")
-    return certificates.request(
+    return issuing.request(
         name=_name(name or waiting.person),
         organization=settings.AUDITLOG_ORIGIN,
         public_key=bytes(key.public_key),
@@ -158,7 +158,7 @@ def _ca(*, by: str, reason: str) -> Certified:
             return found
     key = _create(Purpose.CA, DEFAULT_ALGORITHM, by=by, reason=reason)
     _assign(key, "", by=by, reason=reason)
-    made = certificates.issue(
+    made = issuing.issue(
         name=f"{settings.AUDITLOG_ORIGIN} export CA"[:MAX_NAME],
         organization=settings.AUDITLOG_ORIGIN,
         public_key=bytes(key.public_key),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from signing.algorithms import ALGORITHMS
-from signing.certificates import Certified, issue
+from signing.certificates import Certified
+from signing.issuing import issue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2056, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from signing import certificates
+from signing import certificates, issuing
 from signing.algorithms import ALGORITHMS
 from signing.certificates import Certified
 from signing.errors import BadCertificateError
@@ -47,7 +47,7 @@ def test_openssl_takes_the_chain(tmp_path: Path, algorithm: str) -> None:
 def test_openssl_takes_the_request(tmp_path: Path) -> None:
     private, public = ALGORITHMS["ES256"].generate()
     sign = ALGORITHMS["ES256"].load_private(private)
-    request = certificates.request(name="Ada", organization="Example", public_key=public, algorithm="ES256", sign=sign)
+    request = issuing.request(name="Ada", organization="Example", public_key=public, algorithm="ES256", sign=sign)
     (tmp_path / "ada.csr").write_bytes(request)
     assert "Ada" in openssl("req", "-in", "ada.csr", "-verify", "-noout", "-subject", at=tmp_path)
 
