@@ -28,9 +28,10 @@ from activity.event import SYSTEM_PREFIX, Event
 from activity.models import ActivityLog
 from activity.policies import DEFAULT
 from activity.record import check
+from activity.recording import Receipt
 from activity.retrieval import judge_entries
 from activity.search import data_of
-from activity.services import MAX_EXPLANATION, Receipt
+from activity.services import MAX_EXPLANATION
 from activity.timestamps import parse_timestamp, timestamp
 from signing import jws
 from signing import ledger as ledgers

@@ -17,11 +17,12 @@ from django.db import connection
 
 from activity import search as searching
 from activity.entry_check import EntryCheck, Row
+from activity.entry_rows import ARCHIVED, COLUMNS
 from activity.errors import BadQueryError, Problem
 from activity.ground import present_ground
 from activity.queries import TOMBSTONE
 from activity.retrieval import Tree
-from activity.verification import ARCHIVED, COLUMNS, hmac_verifier
+from activity.verification import hmac_verifier
 from signing.merkle import TILE_WIDTH, leaf_hash
 from signing.verdicts import Verdict
 

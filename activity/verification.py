@@ -14,8 +14,6 @@ Entries are read in short transactions of CHUNK leaves: one long snapshot would 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,11 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from django.db import connection
 
+from activity import entry_rows
 from activity.entry_check import EntryCheck, Row
 from activity.event import SYSTEM_PREFIX
 from activity.models import ActivityLog, LogType
 from activity.processes import in_order
 from activity.queries import ACTIVITY_LEDGER, log_type_facts
+from activity.report import MAX_FINDINGS, Report
 from activity.versions import VersionCheck, stray_versions
 from signing.anchors import RECENT_SIZES
 from signing.errors import BadCheckpointError, BadProofError
@@ -36,11 +36,11 @@ from signing.models import Ledger, SigningKey
 from signing.providers import PROVIDERS
 from signing.queries import latest_checkpoint, node_reader, tile
 from signing.tree_check import ExpectedRoot, TreeCheck
-from signing.verdicts import ALARMS, Finding, Verdict, outcome
+from signing.verdicts import Finding, Verdict
 from signing.verification import SIGNING_SECONDS, expected_roots, stored_head, stored_tiles, stray_hashes, uncovered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from signing.algorithms import Verifier
     from signing.anchors import Anchor
@@ -49,98 +49,7 @@ if TYPE_CHECKING:
 
 CHUNK = 8 * TILE_WIDTH  # leaves
 _WORTH_A_PROCESS = 2  # chunks; fewer are checked sooner than a process starts
-MAX_FINDINGS = 1_000  # of one run; more of them say nothing new
-# What Python can hold; an owner can write infinity.
-_YEARS = "BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
-_TIME = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""  # as a record writes it; PostgreSQL formats it on a processor of its own
-COLUMNS = {  # of Row, in its order: expression and type
-    "leaf_index": "int8",
-    "coalesce(record, '')": "bytea",
-    "detached_data": "bytea",
-    "event_digest": "bytea",
-    "signature": "bytea",
-    "key_id": "varchar",
-    "event_id": "varchar",
-    "id::text": "text",
-    "abbrev(ip)": "text",
-    f"CASE WHEN occurred_at {_YEARS} THEN to_char(occurred_at AT TIME ZONE 'UTC', {_TIME}) END": "text",
-    "outcome": "varchar",
-    f"CASE WHEN recorded_at {_YEARS} THEN to_char(recorded_at AT TIME ZONE 'UTC', {_TIME}) END": "text",
-    "revision": "int4",
-    "severity": "varchar",
-    "source": "varchar",
-    "target": "varchar",
-    "type": "varchar",
-    "action": "varchar",
-    "actor": "varchar",
-}
-ARCHIVED = ["entry_id::text" if name == "id::text" else name for name in COLUMNS]
 _LOG_TYPE_STEPS = (f"{SYSTEM_PREFIX}log-type.set", f"{SYSTEM_PREFIX}log-type.removed")
-
-
-@dataclass(slots=True)
-class Report:
-    """What came out of the verification of one ledger, of its leaves from `since` to `size`; `root` is of them all."""
-
-    ledger: str
-    since: int
-    size: int
-    root: bytes
-    findings: list[Finding] = field(default_factory=list)
-    count: Counter[Verdict] = field(default_factory=Counter)  # of all findings, also those beyond MAX_FINDINGS
-    signed: int = 0
-    unsigned: int = 0
-    archived: int = 0  # leaves whose rows a rule took away, as the ledger itself says
-    first_bad_leaf: int | None = None  # the lowest leaf that an alarm names
-
-    @property
-    def outcome(self) -> Verdict:
-        """`valid`, `tampered` or `cannot_tell`."""
-        return outcome(self.count)
-
-    def add(self, findings: Iterable[Finding]) -> None:
-        """Count findings, and keep them up to MAX_FINDINGS."""
-        for finding in findings:
-            self.count[finding.verdict] += 1
-            if finding.verdict in ALARMS and finding.leaf_index is not None:
-                lowest = finding.leaf_index if self.first_bad_leaf is None else self.first_bad_leaf
-                self.first_bad_leaf = min(lowest, finding.leaf_index)
-            if len(self.findings) < MAX_FINDINGS:
-                self.findings.append(finding)
-
-    def take(self, part: Report) -> None:
-        """Add what a report of some of these leaves says."""
-        self.signed += part.signed
-        self.unsigned += part.unsigned
-        self.archived += part.archived
-        self.count += part.count
-        self.findings += part.findings[: MAX_FINDINGS - len(self.findings)]
-        named = [leaf for leaf in (self.first_bad_leaf, part.first_bad_leaf) if leaf is not None]
-        self.first_bad_leaf = min(named, default=None)
-
-    def summary(self) -> str:
-        """Return one line: what was read and what it showed."""
-        read = f"{self.size:,} leaves" if self.since == 0 else f"leaves {self.since:,} to {self.size:,}"
-        kinds = f", {self.signed:,} signed, {self.unsigned:,} without signature" if self.signed or self.unsigned else ""
-        kinds += f", {self.archived:,} archived" if self.archived else ""
-        found = ", ".join(f"{number:,} {verdict}" for verdict, number in sorted(self.count.items())) or "nothing amiss"
-        return f"{read}{kinds}: {found}"
-
-    def as_json(self) -> dict[str, object]:
-        """Return the report for machines; hashes in hex."""
-        return {
-            "ledger": self.ledger,
-            "outcome": self.outcome,
-            "since": self.since,
-            "size": self.size,
-            "root": self.root.hex(),
-            "signed": self.signed,
-            "unsigned": self.unsigned,
-            "archived": self.archived,
-            "first_bad_leaf": self.first_bad_leaf,
-            "count": dict(self.count),
-            "findings": [asdict(finding) for finding in self.findings],
-        }
 
 
 class _Part(NamedTuple):
@@ -310,7 +219,7 @@ class LedgerCheck:
 
     def rows(self, first: int, end: int) -> Iterator[Any]:
         """Give the rows of leaves `first` to `end`, exclusive, in their order."""
-        return _rows(self._ledger, first, end)
+        return entry_rows.rows(self._ledger, first, end)
 
     def is_archived(self, leaf_index: int) -> bool:
         """Tell whether a leaf needs no row; of entries each needs one."""
@@ -438,32 +347,6 @@ def _base(ledger: Ledger, size: int) -> Frontier:
             nodes.append(node_at(height, first >> height))
             first += 1 << height
     return Frontier(size, nodes)
-
-
-def _rows(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
-    """Give entries and superseded versions as one statement sees them: an amendment moves one to the other."""
-    where = f"WHERE ledger_id = {int(ledger.pk)} AND leaf_index >= {int(first)} AND leaf_index < {int(end)}"
-    # Each part in its order already, as its index has it: merging them is less than sorting whole records.
-    parts = [
-        f"(SELECT {', '.join(COLUMNS)} FROM public.activity_logs {where} ORDER BY leaf_index)",  # noqa: S608 integers only
-        f"(SELECT {', '.join(ARCHIVED)} FROM public.activity_revisions {where} ORDER BY leaf_index)",  # noqa: S608 the same
-    ]
-    return map(Row._make, _copy(f"{' UNION ALL '.join(parts)} ORDER BY 1", COLUMNS.values()))
-
-
-def copied(table: str, columns: Mapping[str, str], ledger: Ledger, first: int, end: int) -> Iterator[tuple[Any, ...]]:
-    """Give `columns` (expression to type) of a table's rows from leaf `first` to `end`, exclusive, in their order."""
-    query = (
-        f"SELECT {', '.join(columns)} FROM public.{table} WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 names and integers only
-        f"AND leaf_index >= {int(first)} AND leaf_index < {int(end)} ORDER BY leaf_index"
-    )
-    return _copy(query, columns.values())
-
-
-def _copy(query: str, types: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
-        copy.set_types(list(types))
-        yield from copy.rows()
 
 
 def _tile_of(row: Row) -> int:

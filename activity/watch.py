@@ -20,7 +20,8 @@ from django.db import transaction
 
 from activity import notices, queries, services
 from activity.models import OpenFinding, VerificationRun
-from activity.verification import CHECKS, FURTHER_CHECKS, LedgerCheck, Report, entries_elsewhere, verify_log_types
+from activity.report import Report
+from activity.verification import CHECKS, FURTHER_CHECKS, LedgerCheck, entries_elsewhere, verify_log_types
 from signing import anchors, statements, trust
 from signing.models import Ledger
 from signing.verdicts import ALARMS, Finding, Verdict

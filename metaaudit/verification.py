@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from django.db import connection
 
-from activity.verification import MAX_FINDINGS, LedgerCheck, copied
+from activity.entry_rows import copied
+from activity.report import MAX_FINDINGS
+from activity.verification import LedgerCheck
 from metaaudit import archives
 from metaaudit.archive_check import archived
 from metaaudit.record import columns_of, query_hash

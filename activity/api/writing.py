@@ -24,7 +24,7 @@ from activity.errors import (
     UnknownLogTypeError,
 )
 from activity.queries import ACTIVITY_LEDGER
-from activity.services import Receipt
+from activity.recording import Receipt
 from signing.errors import AnchorConflictError, MasterKeyError, NoActiveKeyError
 
 # What may keep anything from being recorded.

@@ -18,7 +18,8 @@ from activity.event import Event
 from activity.formats.reading import EventReader
 from activity.formats.stream import EventStream, Unit
 from activity.record import check
-from activity.services import Receipt, record_many
+from activity.recording import Receipt
+from activity.services import record_many
 
 # A batch ends early at this many bytes, so that memory stays flat however large the events are.
 _BATCH_BYTES = 8 * 1024 * 1024

@@ -17,9 +17,10 @@ from activity.event import Event
 from activity.evidence import judge_jws, judge_receipt
 from activity.models import ActivityLog, ActivityRevision
 from activity.queries import TOMBSTONE, entry_as_jws
+from activity.recording import Receipt
 from activity.retrieval import check_entries, prove
 from activity.search import Search, find
-from activity.services import Receipt, record, record_many, set_log_type
+from activity.services import record, record_many, set_log_type
 from signing.merkle import leaf_hash, verify_inclusion
 from signing.queries import ledger_named
 from signing.services import open_ledger, rotate_key

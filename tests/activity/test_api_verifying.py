@@ -13,8 +13,9 @@ from django.test import Client, override_settings
 from activity import queries
 from activity.event import Event, event_from_json
 from activity.models import ActivityLog
+from activity.recording import Receipt
 from activity.retrieval import prove
-from activity.services import Receipt, record, record_many
+from activity.services import record, record_many
 from signing import checkpoint, tlog_proof
 from signing.models import SigningKey
 from signing.queries import ledger_named

@@ -15,8 +15,9 @@ from django.db import connection
 
 from activity import verification
 from activity.processes import in_order
+from activity.report import Report
 from activity.services import record_many
-from activity.verification import LedgerCheck, Report
+from activity.verification import LedgerCheck
 from signing import anchors
 from signing.queries import ledger_named
 from signing.verdicts import Verdict

@@ -11,8 +11,8 @@ from joserfc.jwk import KeySet
 from activity import queries
 from activity.event import Event
 from activity.models import ActivityLog
+from activity.report import Report
 from activity.services import record, record_verification
-from activity.verification import Report
 from signing.merkle import leaf_hash
 from signing.queries import jwks, ledger_named
 from signing.verdicts import Finding, Verdict

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from activity import entries, services
+from activity import entries, recording
 from activity.errors import BadEventsError, EventIdConflictError
 from activity.event import Event
 from activity.models import ActivityLog
 from activity.queries import policies
-from activity.services import Receipt, record
+from activity.recording import Receipt
+from activity.services import record
 from signing import ledger as ledgers
 from signing import queries
 from signing.queries import ledger_named
@@ -54,7 +55,7 @@ def held_up(database: Any, events: list[Event]) -> Iterator[Recorded]:
 
 
 def _group() -> Any:
-    return services._groups[str(connection.settings_dict["NAME"]), ledger_named("activity").pk]
+    return recording._groups[str(connection.settings_dict["NAME"]), ledger_named("activity").pk]
 
 
 def _record(event: Event) -> Receipt:

@@ -12,12 +12,13 @@ from django.db import connection, connections, transaction
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 
-from activity import services, verification
+from activity import entry_rows, services
 from activity.entry_check import EntryCheck
 from activity.errors import BadEventsError, EventIdConflictError, LogTypeError, UnknownLogTypeError
 from activity.event import Event, event_from_json
 from activity.models import ActivityLog, LogType
-from activity.services import Receipt, record, record_many, remove_log_type, set_log_type
+from activity.recording import Receipt
+from activity.services import record, record_many, remove_log_type, set_log_type
 from activity.strict_json import parse
 from signing import checkpoint, queries
 from signing.algorithms import ALGORITHMS
@@ -346,7 +347,7 @@ def test_any_accepted_event_is_recorded_and_verifies(event: Event) -> None:
     with transaction.atomic():
         receipt = record(event)
         ledger = ledger_named("activity")
-        (row,) = verification._rows(ledger, receipt.leaf_index, receipt.leaf_index + 1)
+        (row,) = entry_rows.rows(ledger, receipt.leaf_index, receipt.leaf_index + 1)
         assert EntryCheck("activity", ring, lambda _: None).finding(row) is None
         assert leaf_hash(row.record) == receipt.leaf_hash
         transaction.set_rollback(True)

@@ -11,8 +11,9 @@ from django.conf import settings
 from activity.models import ActivityLog, LogType
 from activity.queries import last_verified
 from activity.record import claims_digest
+from activity.report import MAX_FINDINGS, Report
 from activity.services import record_many, record_verification
-from activity.verification import MAX_FINDINGS, LedgerCheck, Report, verify_log_types
+from activity.verification import LedgerCheck, verify_log_types
 from signing import anchors
 from signing.merkle import leaf_hash
 from signing.queries import ledger_named

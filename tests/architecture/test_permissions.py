@@ -19,7 +19,7 @@ from django.urls import URLResolver, get_resolver
 
 from activity import authority, notices, services
 from activity.models import ActivityLog, ApiKey, OpenFinding
-from activity.verification import Report
+from activity.report import Report
 from auditlog_project.roles import (
     APPROVER,
     AUDITOR,

@@ -14,7 +14,8 @@ from rest_framework.settings import api_settings
 
 from activity import authority
 from activity.event import Event
-from activity.services import Receipt, record
+from activity.recording import Receipt
+from activity.services import record
 from exports.verifier.page import page
 from tests.clusters import Database
 

@@ -17,7 +17,8 @@ from activity.amending import amend, remove
 from activity.errors import EntryLockedError
 from activity.event import Event
 from activity.models import FOR_GOOD, ActivityLog, ActivityRevision
-from activity.services import Receipt, record, record_many
+from activity.recording import Receipt
+from activity.services import record, record_many
 from locking import overriding, services
 from locking.errors import LockNotFoundError, LockRefusedError
 from locking.models import LockOverride, LogLock

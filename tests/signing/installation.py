@@ -14,8 +14,10 @@ from uuid_utils import uuid7
 
 from activity.event import Event
 from activity.models import ActivityLog
-from activity.services import Receipt, record_many
-from activity.verification import LedgerCheck, Report
+from activity.recording import Receipt
+from activity.report import Report
+from activity.services import record_many
+from activity.verification import LedgerCheck
 from signing import anchors, jws, trust
 from signing import ledger as ledgers
 from signing.algorithms import Signer

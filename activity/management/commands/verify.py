@@ -14,7 +14,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from activity import processes, watch
-from activity.verification import LedgerCheck, Report
+from activity.report import Report
+from activity.verification import LedgerCheck
 from signing import anchors, trust
 from signing.errors import BadCheckpointError, BadKeyError, LedgerNotFoundError
 from signing.models import Ledger

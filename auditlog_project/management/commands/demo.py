@@ -29,7 +29,8 @@ from activity.formats.stream import EventStream
 from activity.management.ingestion import Ingestion
 from activity.models import ActivityLog
 from activity.queries import entry_as_jws
-from activity.verification import FURTHER_CHECKS, LedgerCheck, Report
+from activity.report import Report
+from activity.verification import FURTHER_CHECKS, LedgerCheck
 from auditlog_project.management import locked_entry
 from signing import anchors, services, tlog_proof, trust
 from signing.ledger import sign_checkpoint

@@ -7,7 +7,7 @@ from django.test import Client, override_settings
 
 from activity import notices, services
 from activity.models import ActivityLog, Delivery, Notice, OpenFinding, VerificationRun
-from activity.verification import Report
+from activity.report import Report
 from signing.verdicts import Finding, Verdict
 from tests.administrators import administrator, text_of
 
