@@ -71,7 +71,10 @@ def measure(database: Database, scale: Scale) -> dict[str, float]:
         auditor = auditor_with_key()
         with _made(database, auditor, directory, leaf_to=scale.exported_events // 10) as made:
             small = made
-        copied, verified, alone, together = [], [], [], []
+        copied: list[float] = []
+        verified: list[float] = []
+        alone: list[_Made] = []
+        together: list[_Made] = []
         for _ in range(_ROUNDS):
             copied.append(clocks.seconds(lambda: _copied(database, Path(directory))))
             with _made(database, auditor, directory) as made:
