@@ -1,13 +1,15 @@
 """Whether the pages of a report print what is embedded in it: footers, cover, and every entry of the table. Pure.
 
-Compared are characters without white space, for lines break where the renderer broke them; a character printed as its
-code point («U+202E») counts as the character. Text that runs from right to left is shown in another order than it is
-stored, so of it the characters alone are compared. Charts are drawings: nobody reads them here.
+Compared are texts without spaces, for lines break where the renderer broke them, in which every character outside of
+ASCII is spelled as its code point («U+202E»): the renderer draws it where its fonts can, and spells it where they
+cannot, which nobody needs to know here. Text that runs from right to left is shown in another order than it is stored,
+so of it the characters alone are compared. Charts are drawings: nobody reads them here.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
@@ -28,21 +30,41 @@ if TYPE_CHECKING:
 FOOTER_TOP = 780.0  # points from the top of a page
 _NEAR = 0.25  # points: sizes are rounded on the way
 _LONGEST_ORIGIN = 100  # characters that a footer shows
-_CODE_POINT = re.compile("[«»]U\\+([0-9A-F]{4,6})[«»]")
-_CUT = re.compile(r"(?:«[U+0-9A-F]*)?…\+(?P<number>[\d,]+)")
-_LEAST_KEPT = 20  # characters of a text that was cut
-# A bracket that stands in text from right to left is drawn, and read back, as its mirror image.
+# A sign that text from right to left mirrors is read back as its image, in other text as well: both have one glyph.
 _MIRRORED = str.maketrans(")]}>»", "([{<«")
+_IMAGE = "«image«"  # of any other such sign: which of two it is cannot be read
+_CODE_POINT = re.compile(r"«U\+([0-9A-F]{4,6})«")
+_PIECE_OF_ONE = re.compile(r"«(?:U(?:\+[0-9A-F]{0,6})?)?")
+_SPELLED = re.compile(rf"{_CODE_POINT.pattern}|{_IMAGE}|.", re.DOTALL)
+_ELLIPSIS = "«U+2026«"
+_CUT = re.compile(rf"{re.escape(_ELLIPSIS)}\+(?P<number>[\d,]+)")
+_IN_MARKS = f"+,0123456789ABCDEF«U{_ELLIPSIS}" * 16  # more than all that say in one text how much was cut
+_LEAST_KEPT = 20  # characters of a text that was cut
 
 
 def plain(text: str) -> str:
-    """Return what is compared of a text."""
-    shown = _CODE_POINT.sub(lambda match: chr(int(match[1], 16)), _without_space(text))
-    return _without_space(unicodedata.normalize("NFC", shown)).translate(_MIRRORED)
+    """Return what is compared of a text that was read off a page."""
+    if text.isascii() and text.isprintable():
+        return text.replace(" ", "").translate(_MIRRORED)
+    return _CODE_POINT.sub(_image, "".join(map(_spelled, text)).translate(_MIRRORED))
 
 
-def _without_space(text: str) -> str:
-    return "".join(character for character in text if not character.isspace())
+def stored(text: str) -> str:
+    """Return what is compared of a text as it is stored; a letter and its mark are one character where they can be."""
+    return plain(unicodedata.normalize("NFC", text))
+
+
+def _spelled(character: str) -> str:
+    if character == " ":
+        return ""
+    if character in "«»" or (character.isascii() and character.isprintable()):
+        return character
+    return f"«U+{ord(character):04X}»"
+
+
+def _image(spelled: re.Match[str]) -> str:
+    number = int(spelled[1], 16)
+    return _IMAGE if number <= sys.maxunicode and unicodedata.mirrored(chr(number)) else spelled[0]
 
 
 def check_footers(pages: Sequence[Sequence[Piece]], claim: Claim) -> None:
@@ -50,7 +72,7 @@ def check_footers(pages: Sequence[Sequence[Piece]], claim: Claim) -> None:
     is_long = len(claim.origin) > _LONGEST_ORIGIN
     origin = claim.origin[: _LONGEST_ORIGIN - 1] + "…" if is_long else claim.origin
     checkpoint = f"Checkpoint root{claim.root} at {claim.ledger_size:,} leaves"
-    expected = plain(f"Dataset SHA-256{claim.dataset_digest}{checkpoint}Ledger{origin}")
+    expected = stored(f"Dataset SHA-256{claim.dataset_digest}{checkpoint}Ledger{origin}")
     for number, pieces in enumerate(pages, 1):
         footer = [piece for piece in pieces if piece.y >= FOOTER_TOP]
         page = plain(f"Page {number:,} of {len(pages):,}")
@@ -61,7 +83,7 @@ def check_footers(pages: Sequence[Sequence[Piece]], claim: Claim) -> None:
 
 def check_cover(pages: Sequence[Sequence[Piece]], claim: Claim) -> None:
     """Raise BadReportError unless the first pages print what the claim says, and warn if entries are marked."""
-    text = "".join(plain(piece.text) for pieces in pages for piece in pieces if piece.y < FOOTER_TOP)
+    text = plain("".join(piece.text for pieces in pages for piece in pieces if piece.y < FOOTER_TOP))
     said = {
         "purpose": claim.purpose,
         "case": claim.case,
@@ -70,7 +92,7 @@ def check_cover(pages: Sequence[Sequence[Piece]], claim: Claim) -> None:
         **{f"filter {name}": f"{name} = {value}" for name, value in claim.filters.items()},
     }
     for name, value in said.items():
-        if not _runs_right_to_left(value) and plain(value) not in text:
+        if not _runs_right_to_left(value) and stored(value) not in text:
             raise BadReportError(f"the cover does not show the {name} of the claim")
     if (plain("Warning: this export holds") in text) is not bool(claim.marked):
         raise BadReportError("the cover does not warn of marked entries, or warns without any")
@@ -152,12 +174,12 @@ def _add(row: list[str], piece: Piece) -> None:
         row[each] += piece.text[first:end]
 
 
-def _are_shown(found: str, parts: Iterable[str]) -> bool:
+def _are_shown(found: str, parts: Sequence[str]) -> bool:
     """Tell whether a text is the parts, one after the other, each of them whole or cut with the mark that counts."""
     if any(map(_runs_right_to_left, parts)):
-        return _are_the_characters(plain(found), plain("".join(parts)))
+        return _are_the_characters(found, parts)
     rests = {plain(found)}
-    for part in map(plain, parts):
+    for part in map(stored, parts):
         rests = {after for rest in rests for after in _rests(rest, part)}
     return "" in rests
 
@@ -166,18 +188,32 @@ def _rests(text: str, part: str) -> Iterator[str]:
     """Give what may follow a part at the beginning of a text. More than one: digits may be the mark's or the next's."""
     if text.startswith(part):
         yield text[len(part) :]
-    same = next((place for place, pair in enumerate(zip(text, part, strict=False)) if pair[0] != pair[1]), 0)
-    mark = _CUT.match(text, same) if same >= _LEAST_KEPT else None
-    if mark:
-        for end in range(mark.start("number") + 1, mark.end() + 1):
-            yield text[end:]
+    differs = (place for place, (one, other) in enumerate(zip(text, part, strict=False)) if one != other)
+    same = next(differs, min(len(text), len(part)))
+    for mark in _CUT.finditer(text, _LEAST_KEPT, len(text)):
+        if mark.start() <= same or _is_cut_in_a_sign(text, part, mark.start()):
+            for end in range(mark.start("number") + 1, mark.end() + 1):
+                yield text[end:]
 
 
-def _are_the_characters(found: str, expected: str) -> bool:
-    marks = _CUT.findall(found)
-    if not marks and "…" not in found:
-        return Counter(found) == Counter(expected)
-    return not Counter(found) - Counter(expected + "…+,0123456789" * 4)
+def _is_cut_in_a_sign(text: str, part: str, end: int) -> bool:
+    at = max(text.rfind("«", 0, end), 0)
+    is_piece = _PIECE_OF_ONE.fullmatch(text, at, end) is not None
+    return is_piece and text[:at] == part[:at] and part.startswith(_IMAGE, at)
+
+
+def _are_the_characters(found: str, parts: Sequence[str]) -> bool:
+    text, expected = plain(found), "".join(map(stored, parts))
+    is_cut = _ELLIPSIS in text
+    has_marks = any(mark in part for part in parts for mark in "«»")
+    # A code point is one character, but for where a cut, or the text itself, may hold a piece of one.
+    whole = not (is_cut or has_marks)
+    shown, said = (Counter(_characters(one) if whole else one) for one in (text, expected))
+    return not shown - said - Counter(_IN_MARKS) if is_cut else shown == said
+
+
+def _characters(text: str) -> Iterator[str]:
+    return (match[0] for match in _SPELLED.finditer(text))
 
 
 def _runs_right_to_left(text: str) -> bool:

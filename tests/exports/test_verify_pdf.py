@@ -137,6 +137,41 @@ def test_marked_entries_and_texts_of_every_kind_are_read_back(tmp_path: Path) ->
     assert wrong(raw) == ""
 
 
+# Whatever writes to a log may write this; none of it may make an honest report look changed.
+ODD_TEXTS = (
+    "监管审查第三季度" * 12,
+    "ไทย การตรวจสอบ กำ " * 9,
+    "हिन्दी समीक्षा देवनागरी",
+    "\u0301\u0337\u0300 begins with marks, e\u0301\u0337",
+    "\u0651\u064e الف بَّ " * 30,
+    "السجلات (١٢٣) [x] {y} <z> ≤ ≥ ⟨a⟩ ∑",
+    "brackets (a) [b] {c} <d> ≤ ≥ ⟨e⟩ ∑",
+    "שלום [1 [[ עולם",
+    "\u27ea\u27eb≤" * 60 + "\u2a7d" * 60 + "≥",
+    "«U+0041\u200b and «U+00\u00a041» and »U+0041« «U+4 …+12",
+    "…+5 " * 60 + "\u200b" * 40,
+    "👩🏽\u200d⚖️ 🇩🇪 ﬁﬂ ①Ⅷ½ǆ Å Ω \u1100\u1161\u11a8",
+    "\x07\x1b\x00\n\t\r\u202e\u2066\ufeff\u00ad\u2028",
+)
+
+
+@pytest.mark.parametrize("turn", range(len(ODD_TEXTS)))
+def test_no_text_makes_an_honest_report_look_changed(turn: int, tmp_path: Path) -> None:
+    purpose, case, person, value, *_ = texts = [*ODD_TEXTS[turn:], *ODD_TEXTS[:turn]]
+    entries = [
+        entry(number, actor=text, action=other[:200], target=f"x{text}", data={other[:40]: [text, other * 9]})
+        for number, (text, other) in enumerate(zip(texts, reversed(texts), strict=True))
+    ]
+    entries[3] = entries[3]._replace(verdict=Verdict.TAMPERED, reason=purpose)
+    said: dict[str, Any] = {
+        "purpose": purpose,
+        "case": case[:200],
+        "exported_by": person[:30],
+        "filters": {"actor": value},
+    }
+    assert wrong(signed_report(entries, tmp_path, ADA, **said).read_bytes()) == ""
+
+
 def test_pdfsig_agrees(signed: bytes, tmp_path: Path) -> None:
     (tmp_path / "report.pdf").write_bytes(signed)
     said = subprocess.run(["pdfsig", "report.pdf"], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
