@@ -36,25 +36,27 @@ NEEDED = (names.MANIFEST, names.CHECKPOINT, proofs.NAME, names.SIGNER, names.ISS
 
 
 class InContainer:
-    """The files of a container, as contents.py takes them."""
+    """The files of a container, as contents.py takes them; where it has no rows, those inside its report stand in."""
 
-    def __init__(self, opened: Container) -> None:
+    def __init__(self, opened: Container, embedded: dict[str, bytes]) -> None:
         self._opened = opened
+        has_rows = any(name in opened.files for name in ROW_FILES)
+        self._embedded = {} if has_rows else {name: embedded[name] for name in ROW_FILES if name in embedded}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._opened.files
+        return name in self._opened.files or name in self._embedded
 
     def size(self, name: str) -> int:
         """Return the size of a file."""
-        return self._opened.size(name)
+        return len(self._embedded[name]) if name in self._embedded else self._opened.size(name)
 
     def read(self, name: str) -> bytes:
         """Return a small file."""
-        return self._opened.read(name)
+        return self._embedded[name] if name in self._embedded else self._opened.read(name)
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """Yield the bytes of a file."""
-        return self._opened.pieces(name)
+        return iter([self._embedded[name]]) if name in self._embedded else self._opened.pieces(name)
 
 
 def check_container(source: IO[bytes], report: Report, pins: Pins) -> None:
@@ -81,14 +83,15 @@ def _check_all(opened: Container, report: Report, pins: Pins) -> None:
     _check_signature(opened, report, pins, claim)
     if manifest is not None:
         _check_listing(opened, report, manifest)  # 7
-    check_contents(InContainer(opened), report, pins, claim)  # 8
+    embedded: dict[str, bytes] = {}
     if names.REPORT in opened.files:
         if opened.size(names.REPORT) > MAX_REPORT:
             report.wrong(Name.PDF, f"it is larger than {MAX_REPORT:,} bytes")
         else:
-            check_report(b"".join(opened.pieces(names.REPORT)), report, pins, claim)
+            embedded = check_report(b"".join(opened.pieces(names.REPORT)), report, pins, claim)
     elif claim is not None and claim.entries and not any(name in opened.files for name in ROW_FILES):
         report.wrong(Name.RECORDS, "there are neither rows nor a report in it")
+    check_contents(InContainer(opened, embedded), report, pins, claim)  # 8
 
 
 def check_report(pdf: bytes, report: Report, pins: Pins, claim: Claim | None) -> dict[str, bytes]:

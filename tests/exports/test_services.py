@@ -26,16 +26,20 @@ from auditlog_project.roles import READER
 from exports import making, names, proofs, queries, render_ndjson, render_pdf, services
 from exports.container import open_container
 from exports.errors import BadOrderError, ExportRefusedError, QuotaError
+from exports.judging import own_pins
 from exports.manifest import Claim, Manifest
 from exports.models import Export
 from exports.verifier import pdf
+from exports.verifier.files import check_files
 from exports.verifier.pins import Pins
-from exports.verifier.report import Report, State
+from exports.verifier.report import Name, Report, State
 from signing import certificates, cms, export_keys
 from signing.errors import ExportKeyError, LedgerNotFoundError
 from signing.merkle import leaf_hash
 from signing.models import ExportCertificate
+from signing.queries import export_signer
 from tests.clusters import Database
+from tests.exports.exporting import members, packed
 from tests.exports.ordering import EVENT, made, orders, person
 from tests.signing.installation import wait_until
 
@@ -111,6 +115,28 @@ def test_the_report_is_in_the_container(olivia: User) -> None:
     assert not any(check.state is State.WRONG for check in report.checks), report.table()
     assert embedded[names.CLAIM] == said(files).to_json()
     assert len(embedded["entries.ndjson"].splitlines()) == 5
+
+
+def test_a_report_alone_is_proved_as_rows_are(olivia: User) -> None:
+    record_many(orders(5))
+    export = made(olivia, ("pdf",), type="shop.order")
+    raw = b"".join(services.download(export=export, by=olivia).pieces)
+    signer = export_signer("olivia")
+    pins = own_pins()
+    (report,) = check_files([(io.BytesIO(raw), "export")], pins)
+    assert report.exit_code == 0, report.table()
+    assert "5 entries are leaves of the tree" in report.table()
+    assert "5 entries are signed by pinned keys" in report.table()
+    files = opened(export)
+    claim = said(files)
+    contents = {one.name: (one.media_type, files[one.name]) for one in Manifest.from_json(files[names.MANIFEST]).files}
+    media_type, proof = contents[proofs.NAME]
+    hashes = proof.splitlines(keepends=True)
+    place = next(at for at, line in enumerate(hashes) if len(line) > 40 and at > 3)
+    hashes[place] = hashes[place][:-6] + (b"AAAA=\n" if hashes[place][-6:] != b"AAAA=\n" else b"BBBB=\n")
+    contents[proofs.NAME] = (media_type, b"".join(hashes))
+    (report,) = check_files([(io.BytesIO(packed(members(contents, claim), signer)), "export")], pins)
+    assert any(check.state is State.WRONG and check.name == Name.PROOFS for check in report.checks), report.table()
 
 
 def test_parts_together_are_what_one_would_be(olivia: User, large: None, monkeypatch: pytest.MonkeyPatch) -> None:
