@@ -8,6 +8,7 @@ cancel, expire, download
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from activity.extraction import Span
     from exports.manifest import Claim
 
+_LOG = logging.getLogger(__name__)
 ORDER_PERMISSION = "exports.add_export"
 FEW = 1_000  # entries that are exported while somebody waits
 MAX_PURPOSE, MAX_CASE = 500, 200  # characters
@@ -111,7 +113,10 @@ def order(
 
 
 def work(*, export: UUID) -> None:
-    """Make parts of an export until no other is left, and join them if all are made."""
+    """Make parts of an export until no other is left, and join them if all are made.
+
+    Whatever stops it for good is the failure of the export, told to whoever ordered it and no error here.
+    """
     try:
         while _make_next_part(export):
             pass
@@ -122,9 +127,9 @@ def work(*, export: UUID) -> None:
         _fail(export, str(error))
     except OperationalError:
         raise  # the database was away for a moment: the next worker goes on
-    except Exception:
-        _fail(export, "it failed for a reason that is in the server's log")
-        raise
+    except Exception as error:  # noqa: BLE001 it ends here, and whoever ordered it is told
+        _LOG.exception("the export %s failed", export)
+        _fail(export, f"{_what_broke(error)}: tell whoever runs the server, and order it again when that is mended")
 
 
 def cancel(*, export: Export, by: User) -> None:
@@ -149,8 +154,14 @@ def expire(*, now: datetime | None = None) -> int:
         with transaction.atomic():
             if not Export.objects.filter(pk=export.pk, state=State.READY).update(state=State.EXPIRED):
                 continue
+            try:
+                files.remove([export.file])
+                _remove_parts(export)  # of a worker that died before it did
+            except OSError:
+                _LOG.exception("the files of the export %s stay until the next attempt", export.pk)
+                transaction.set_rollback(True)
+                continue
             _record(export, "expired", by=SYSTEM_SOURCE)
-        files.remove([export.file])
         expired += 1
     return expired
 
@@ -243,6 +254,9 @@ def _make_next_part(export_id: UUID) -> bool:
             verdicts=made.verdicts,
             files=made.files,
         )
+    if not Export.objects.filter(pk=export_id, state__in=Export.OPEN).exists():
+        _remove_parts(export)  # it ended meanwhile, and whoever ended it did not know of this part
+        return False
     return True
 
 
@@ -299,6 +313,12 @@ def _wait(export_id: UUID, why: str) -> None:
         Export.objects.filter(pk=export_id, state=State.RUNNING).update(
             waits_for=why[:_MAX_FAILURE], attempts=export.attempts + 1, next_attempt_at=datetime.now(UTC) + wait
         )
+
+
+def _what_broke(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"its files could not be written or read ({error.strerror or type(error).__name__})"
+    return "it failed for a reason that is in the server's log"
 
 
 def _fail(export_id: UUID, why: str) -> None:

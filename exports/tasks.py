@@ -36,8 +36,10 @@ def begin(ordered: Ordered) -> None:
 @shared_task(name="exports.work", ignore_result=True, time_limit=_HOURS)  # type: ignore[untyped-decorator] # no types
 def work(export_id: str) -> None:
     """Work on an export; tell whoever ordered it when it is done."""
-    services.work(export=UUID(export_id))
-    notices.tell(UUID(export_id))
+    try:
+        services.work(export=UUID(export_id))
+    finally:
+        notices.tell(UUID(export_id))
 
 
 @shared_task(name="exports.resume", ignore_result=True)  # type: ignore[untyped-decorator]

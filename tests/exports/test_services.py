@@ -1,13 +1,16 @@
 """Ordering and making exports."""
 
 import csv
+import errno
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +19,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import storages
+from django.db import connections
 from django.test import override_settings
 
 from activity import amending, authority
@@ -23,12 +27,13 @@ from activity.errors import BadQueryError
 from activity.models import ActivityLog
 from activity.services import record, record_many
 from auditlog_project.roles import READER
+from exports import files as files_of_exports
 from exports import making, names, proofs, queries, render_ndjson, render_pdf, services
 from exports.container import open_container
 from exports.errors import BadOrderError, ExportRefusedError, QuotaError
 from exports.judging import own_pins
 from exports.manifest import Claim, Manifest
-from exports.models import Export
+from exports.models import Export, ExportPart
 from exports.verifier import pdf
 from exports.verifier.files import check_files
 from exports.verifier.pins import Pins
@@ -446,6 +451,96 @@ def test_an_export_is_cancelled_by_whoever_ordered_it(olivia: User, large: None)
         services.cancel(export=export, by=olivia)
     with pytest.raises(ExportRefusedError, match="it is cancelled"):
         services.download(export=export, by=olivia)
+
+
+def test_what_is_made_of_an_export_that_was_cancelled_goes_too(
+    olivia: User, large: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_many(orders(600))
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    real = making.make_part
+
+    def make_while_it_is_cancelled(of: Export, part: ExportPart) -> making.Made:
+        made = real(of, part)
+        if part.number == 1:
+            run_in_thread(lambda: services.cancel(export=Export.objects.get(pk=of.pk), by=olivia))
+        return made
+
+    monkeypatch.setattr(services, "make_part", make_while_it_is_cancelled)
+    services.work(export=export.pk)
+    export.refresh_from_db()
+    assert export.state == Export.State.CANCELLED
+    assert kept_of(export) == []
+
+
+def test_a_full_storage_ends_an_export_with_advice(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    record_many(orders(3))
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    monkeypatch.setattr(files_of_exports, "store", full)
+    services.work(export=export.pk)
+    export.refresh_from_db()
+    assert (export.state, steps(export)) == ("failed", ["ordered", "failed"])
+    assert export.failure == (
+        "its files could not be written or read (No space left on device): tell whoever runs the server, and order it "
+        "again when that is mended"
+    )
+
+
+def test_a_file_that_cannot_be_removed_is_tried_again_and_holds_up_no_other(
+    olivia: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_many(orders(3))
+    stays, goes = made(olivia), made(olivia)
+    assert goes.expires_at is not None
+    real = files_of_exports.remove
+
+    def remove(given: Iterable[str]) -> None:
+        given = list(given)
+        if stays.file in given:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files_of_exports, "remove", remove)
+        assert services.expire(now=goes.expires_at) == 1
+    stays.refresh_from_db()
+    assert (stays.state, steps(stays)) == ("ready", ["ordered", "made"])
+    assert services.expire(now=goes.expires_at) == 1
+    assert not storages["exports"].exists(stays.file)
+
+
+def test_parts_that_a_dead_worker_left_go_with_the_file(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_many(orders(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(services, "_remove_parts", lambda _: None)
+        export = made(olivia)
+    assert len(kept_of(export)) > 1
+    assert export.expires_at is not None
+    services.expire(now=export.expires_at)
+    assert kept_of(export) == []
+
+
+def kept_of(export: Export) -> list[str]:
+    """Return the files of an export that lie in the storage."""
+    directory = Path(storages["exports"].path(str(export.pk)))
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+
+
+def run_in_thread(do: Callable[[], object]) -> None:
+    """Run something on a connection of its own, and wait for it."""
+
+    def run() -> None:
+        try:
+            do()
+        finally:
+            connections.close_all()
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
 
 
 def test_a_file_goes_when_its_time_is_over_and_its_facts_stay(olivia: User) -> None:

@@ -19,7 +19,7 @@ from django.test import Client
 from activity import authority
 from activity.services import record_many
 from auditlog_project.roles import READER
-from exports import queries, services, tasks
+from exports import files, queries, services, tasks
 from exports.models import Export
 from exports.views import orders as views
 from signing.services import open_ledger
@@ -215,6 +215,18 @@ def test_the_list_goes_on_where_its_page_ended(olivia: User, monkeypatch: pytest
     assert "First page" in older
 
 
+def test_a_small_export_that_fails_leads_to_its_reason(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "store", broken)
+    sent = {"ledger": "activity", "formats": ["csv"], "purpose": "audit"}
+    response = signed_in(olivia).post("/exports/new/", sent, follow=True)
+    assert response.status_code == 200
+    assert "It could not be made:" in response.content.decode()
+    assert "No space left on device" in response.content.decode()
+
+
 def test_an_export_is_cancelled_from_its_page(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "FEW", -1)
     named = {"leaf_indexes": "0,1"}
@@ -252,3 +264,34 @@ def test_whoever_ordered_a_large_export_gets_one_mail(
     (mail,) = mailoutbox
     assert mail.to == ["olivia@example.org"]  # type: ignore[attr-defined]
     assert str(export.pk) in mail.body  # type: ignore[attr-defined]
+
+
+def test_whoever_ordered_a_large_export_is_told_that_it_failed(
+    olivia: User, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[object]
+) -> None:
+    def broken(*_: object) -> str:
+        raise RuntimeError("a storage of another kind")
+
+    monkeypatch.setattr(services, "FEW", -1)
+    monkeypatch.setattr(files, "store", broken)
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    tasks.work(str(export.pk))
+    (mail,) = mailoutbox
+    assert mail.subject == "Your export is failed"  # type: ignore[attr-defined]
+    assert "in the server's log: tell whoever runs the server" in mail.body  # type: ignore[attr-defined]
+    assert "a storage of another kind" not in mail.body  # type: ignore[attr-defined]
+
+
+def test_the_mail_comes_even_if_the_storage_removes_nothing(
+    olivia: User, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[object]
+) -> None:
+    def away(*_: object) -> str:
+        raise ConnectionError("the storage is away")
+
+    monkeypatch.setattr(services, "FEW", -1)
+    monkeypatch.setattr(files, "store", away)
+    monkeypatch.setattr(files, "remove", away)
+    export = services.order(by=olivia, ledger="activity", filters={}, formats=["csv"], purpose="audit").export
+    with pytest.raises(ConnectionError):
+        tasks.work(str(export.pk))
+    assert len(mailoutbox) == 1
