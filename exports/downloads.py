@@ -5,6 +5,7 @@ Whoever takes a file sees the entries in it, which is noted for the record of hi
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from django.http import StreamingHttpResponse
 from activity import disclosures
 from exports import files, names, render_csv, render_json, render_ndjson
 from exports.container import open_container
-from exports.errors import ExportRefusedError
+from exports.errors import BadContainerError, ExportRefusedError
 from signing.merkle import HASH_SIZE, TILE_WIDTH
 from signing.models import Ledger
 from signing.queries import tile
@@ -22,9 +23,14 @@ from signing.queries import tile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exports.container import Container
     from exports.models import Export
 
 CONTAINER_TYPE = "application/vnd.etsi.asic-e+zip"
+_LOST = (
+    "its file is not in the storage any more as it was made: tell whoever runs the server that it was lost or changed "
+    "there, and order the same again"
+)
 _WITH_ENTRIES = frozenset({render_csv.NAME, render_json.NAME, render_ndjson.NAME, names.REPORT})
 
 
@@ -47,19 +53,17 @@ class Inside:
 
 
 def contents(export: Export) -> list[Inside]:
-    """Return the files inside the container of an export that is ready."""
-    with files.open_stored(export.file) as stored:
-        container = open_container(stored)
+    """Return the files inside the container of an export that is ready. Raises ExportRefusedError if it is gone."""
+    with _opened(export) as container:
         return [Inside(name, container.size(name)) for name in container.files]
 
 
 def open_download(export: Export, name: str = "") -> Download:
-    """Return the container, or the file of that name inside. Raises ExportRefusedError for a name that is not there."""
+    """Return the container, or the file of that name inside. Raises ExportRefusedError for what is not there."""
     whole = export.file.rpartition("/")[2]
-    if not name:
-        return Download(whole, CONTAINER_TYPE, export.file_size, files.pieces([export.file]))
-    with files.open_stored(export.file) as stored:
-        container = open_container(stored)
+    with _opened(export) as container:
+        if not name:
+            return Download(whole, CONTAINER_TYPE, export.file_size, files.pieces([export.file]))
         if name not in container.files:
             raise ExportRefusedError(f"there is no file {name!r} in it; there are: {', '.join(container.files)}")
         size, media_type = container.size(name), container.files[name][0]
@@ -79,6 +83,21 @@ def note_taken(export: Export, name: str = "") -> None:
                 leaf, end = max(first, begin), min(last + 1, begin + TILE_WIDTH)
                 hashes = read(begin // TILE_WIDTH)[(leaf - begin) * HASH_SIZE : (end - begin) * HASH_SIZE]
                 disclosures.note_entries(ledger.name, leaf, hashes)
+
+
+@contextmanager
+def _opened(export: Export) -> Iterator[Container]:
+    """Give the container of an export. Raises ExportRefusedError if the storage has it not, or not as it was made."""
+    try:
+        stored = files.open_stored(export.file)
+    except OSError as error:
+        raise ExportRefusedError(_LOST) from error
+    with stored:
+        try:
+            container = open_container(stored)
+        except BadContainerError as error:
+            raise ExportRefusedError(_LOST) from error
+        yield container
 
 
 def _inside(file: str, name: str) -> Iterator[bytes]:

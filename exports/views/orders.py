@@ -23,7 +23,7 @@ from activity.search import NAMED
 from activity.views.lines import lines_of
 from exports import queries, services, tasks
 from exports.downloads import as_attachment, contents
-from exports.errors import BadOrderError, QuotaError
+from exports.errors import BadOrderError, ExportRefusedError, QuotaError
 from exports.models import Export
 from exports.services import ORDER_PERMISSION
 from exports.sources import ENTRIES, source_of
@@ -190,8 +190,11 @@ class Follow(Exporting):
         ]
         shown["is_own"] = export.ordered_by_id == request.user.pk
         if export.state == Export.State.READY:
-            shown["files"] = contents(export)
-        elif not export.is_open and source_of(export.ledger) is ENTRIES:
+            try:
+                shown["files"] = contents(export)
+            except ExportRefusedError as error:
+                shown["lost"] = str(error)
+        if not export.is_open and "files" not in shown and source_of(export.ledger) is ENTRIES:
             asked = urlencode({**export.filters, "ledger": export.ledger.name})
             shown["again"] = f"{reverse('order-export')}?{asked}"
         return render(request, "exports/follow.html", shown)

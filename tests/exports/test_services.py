@@ -489,6 +489,17 @@ def test_a_full_storage_ends_an_export_with_advice(olivia: User, monkeypatch: py
     )
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_file_that_the_storage_lost_is_said_to_be_lost(olivia: User, damage: Callable[[Path], object]) -> None:
+    record_many(orders(3))
+    export = made(olivia)
+    damage(Path(storages["exports"].path(export.file)))
+    for name in ("", "entries.csv"):
+        with pytest.raises(ExportRefusedError, match="not in the storage any more as it was made: tell whoever runs"):
+            services.download(export=export, by=olivia, name=name)
+    assert steps(export) == ["ordered", "made"]
+
+
 def test_a_file_that_cannot_be_removed_is_tried_again_and_holds_up_no_other(
     olivia: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from django.contrib.auth.models import User
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.template.loader import render_to_string
 from django.test import Client
@@ -213,6 +214,18 @@ def test_the_list_goes_on_where_its_page_ended(olivia: User, monkeypatch: pytest
     assert [one in older for one in ordered] == [True, False, False]
     assert 'rel="next"' not in older
     assert "First page" in older
+
+
+def test_a_file_that_the_storage_lost_is_said_on_its_page(olivia: User) -> None:
+    record_many(orders(3))
+    export = made(olivia)
+    client = signed_in(olivia)
+    storages["exports"].delete(export.file)
+    shown = page(client, f"/exports/{export.pk}/")
+    assert "It cannot be downloaded:" in shown
+    assert "Order the same again" in shown
+    assert "Take it" not in shown
+    assert "not in the storage any more" in page(client, f"/exports/{export.pk}/download/", 409)
 
 
 def test_a_small_export_that_fails_leads_to_its_reason(olivia: User, monkeypatch: pytest.MonkeyPatch) -> None:
