@@ -60,6 +60,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))' and give it to the receivers."
         )
         problems.append(Error(text, hint=hint, id="auditlog.E007"))
+    if settings.AUDITLOG_TSA_URL and not _is_public_address(settings.AUDITLOG_TSA_URL):
+        text = "AUDITLOG_TSA_URL is no plain address of the web."
+        hint = "Give https://HOST/PATH without user, password and query: it stands in every export for all to read."
+        problems.append(Error(text, hint=hint, id="auditlog.E010"))
     if settings.AUDITLOG_TSA_CERTIFICATES:
         try:
             certificates.read(Path(settings.AUDITLOG_TSA_CERTIFICATES).read_bytes())
@@ -77,6 +81,15 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 def _is_safe_address(address: str) -> bool:
     parts = urlsplit(address)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"})
+
+
+def _is_public_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    is_web = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return is_web and not any((parts.username, parts.password, parts.query, parts.fragment))
 
 
 @register("auditlog", deploy=True)
