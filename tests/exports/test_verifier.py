@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exports import names, proofs
+from exports import names, proofs, render_json, render_ndjson
+from exports.container import Member
+from exports.manifest import Manifest
 from exports.verifier.__main__ import main
 from exports.verifier.contents import check_contents
 from exports.verifier.files import check_files
@@ -26,12 +28,14 @@ from signing.jws import public_jwk
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
 from tests.exports.altered import ACCESSES
-from tests.exports.exported import KEY_ID, Tree, access
+from tests.exports.exported import KEY_ID, Tree, access, entry
 from tests.exports.exporting import Export, ada, checkpoint_key, members, note, packed
 from tests.signing.issued import authority, person
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from exports.rows import ExportedEntry
 
 EXPORT = Export()
 Contents = dict[str, tuple[str, bytes]]
@@ -195,6 +199,85 @@ def test_what_an_insider_changes_and_signs_again_is_refused(
     assert any(part in report.table() for part in reason.split("|")), report.table()
 
 
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (
+            entry(4)._replace(key_id=None, signature=None, verdict=Verdict.UNSIGNED),
+            "leaf 4: it stands here as unsigned, and names a key or has a signature",
+        ),
+        (
+            entry(4, signed=False)._replace(signature=b"0" * 64, verdict=Verdict.UNSIGNED),
+            "leaf 4: it stands here as unsigned, and names a key or has a signature",
+        ),
+        (
+            entry(4, signed=False)._replace(verdict=Verdict.VALID),
+            "leaf 4: it stands here as valid, and is unsigned",
+        ),
+        (
+            entry(4, data={"note": "x" * 70_000})._replace(detached_data=b'{"note":"y"}'),
+            "leaf 4: the data beside it is not what its record says",
+        ),
+        (
+            entry(4, data={"note": "x" * 70_000})._replace(detached_data=None),
+            "leaf 4: the data beside it is not what its record says",
+        ),
+        (
+            entry(4)._replace(detached_data=b'{"note":"y"}'),
+            "leaf 4: data lies beside a record that has its data inside",
+        ),
+    ],
+)
+def test_what_stands_beside_a_true_record_is_checked_too(other: ExportedEntry, reason: str) -> None:
+    """Whoever may sign exports shows real records with what they do not say; the proof is right of each."""
+    ledger = (*EXPORT.ledger[:4], other, *EXPORT.ledger[5:])
+    report = checked(replace(EXPORT, ledger=ledger, formats=(render_ndjson.NAME,)).container())
+    assert report.exit_code == 1
+    assert reason in report.table()
+
+
+def test_an_entry_whose_key_nobody_has_leaves_doubt() -> None:
+    keys = changed(names.JWKS, lambda _: b'{\n  "keys": []\n}\n')
+    report = checked(resigned(keys), Pins(pins().fingerprints, pins().checkpoint_keys))
+    assert report.exit_code == 2
+    assert f"3 entries are signed by keys that are not here: {KEY_ID}" in report.table()
+
+
+@pytest.mark.parametrize("member", ["sha256", "size", "media_type"])
+def test_a_manifest_that_says_something_else_of_a_file_is_refused(member: str) -> None:
+    manifest, *others = EXPORT.members()
+    said = Manifest.from_json(b"".join(manifest.read()))
+    changes: dict[str, Any] = {"sha256": "00" * 32, "size": 1, "media_type": "text/plain"}
+    one = replace(said.files[0], **{member: changes[member]})
+    for files in ((one, *said.files[1:]), said.files[1:]):
+        raw = Manifest(said.claim, files).to_json()
+        report = checked(packed([Member.of(names.MANIFEST, "application/json", raw), *others], EXPORT.signer))
+        assert report.exit_code == 1
+        assert "it lists other files than there are, or other hashes, sizes or kinds" in report.table()
+
+
+def test_an_export_with_nothing_to_read_is_refused() -> None:
+    report = checked(Export(formats=()).container())
+    assert report.exit_code == 1
+    assert "there are neither rows nor a report in it" in report.table()
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "reason"),
+    [
+        (render_json.NAME, lambda raw: raw[: raw.rindex(b'],"claim":')], "the document is cut off"),
+        (render_ndjson.NAME, lambda raw: raw[:-1], "the last line is cut off"),
+    ],
+)
+def test_rows_that_end_too_early_are_refused(name: str, cut: Callable[[bytes], bytes], reason: str) -> None:
+    export = Export(formats=(name,))
+    contents = export.contents()
+    media_type, raw = contents[name]
+    report = checked(resigned(contents | {name: (media_type, cut(raw))}, export))
+    assert report.exit_code == 1
+    assert reason in report.table()
+
+
 def test_other_leaves_than_the_filter_names_are_refused() -> None:
     export = replace(EXPORT, chosen=(3, 5), filters={"leaf_indexes": "3,5"}, complete_range=None)
     assert checked(export.container()).exit_code == 0
@@ -257,6 +340,21 @@ def test_loose_files_are_checked_as_far_as_they_go() -> None:
     wrong = loose(files["entries.csv"].replace(b"user-4", b"user-5"), files[names.MANIFEST])
     assert wrong.exit_code == 1
     assert loose(b"junk").exit_code == 1
+
+
+def test_loose_files_that_do_not_go_together_are_refused() -> None:
+    files = {member.name: b"".join(member.read()) for member in EXPORT.members()}
+    rows, manifest = files["entries.ndjson"], files[names.MANIFEST]
+    assert loose(rows, files[proofs.NAME], manifest).exit_code == 2
+    elsewhere = Manifest(EXPORT.claim(root="00" * 32), Manifest.from_json(manifest).files).to_json()
+    for given, reason in (
+        ((rows, files[proofs.NAME], elsewhere), "does not lead to the root that the manifest names"),
+        ((manifest, EXPORT.claim(purpose="another").to_json()), "claim.json is not the claim of the manifest"),
+        ((rows, rows), "file is a second entries.ndjson: check the exports one by one"),
+    ):
+        report = loose(*given)
+        assert report.exit_code == 1
+        assert reason in report.table()
 
 
 @pytest.mark.parametrize("name", [names.VERIFY, names.VKEYS, names.SIGNER, names.ISSUERS])
