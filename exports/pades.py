@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from exports.render_pdf import typeset
 from exports.report.charts import shortened
-from exports.report.markup import Markup, fill
+from exports.report.markup import Markup, escaped, fill
+from exports.report.rows import wrap
+from exports.report.visible import visible
 from signing import certificates, cms
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ PANEL = (46, 74, 553, 198)  # points from the lower left corner of the last page
 _CMS_BYTES = 1_024  # beside the certificates
 _TIME_STAMP_BYTES = 16_384
 _COLUMNS = 76  # that surely fit into a line of the panel
+_WIDE_COLUMNS = 66  # the same where letters are spelled as code points
 
 
 def sign_pdf(
@@ -82,7 +85,7 @@ def _panel_html(
         width=PANEL[2] - PANEL[0],
         height=PANEL[3] - PANEL[1],
         name=shortened(facts.name if facts.name == account else f"{facts.name} (account {account})", 44),
-        reason=shortened(reason, 2 * _COLUMNS),
+        reason=Markup("<br>".join(map(escaped, wrap(visible(reason), _WIDE_COLUMNS, 2)))),
         time=f"{at:%Y-%m-%d %H:%M:%S} UTC, {stamp}",
         subject=shortened(facts.subject, _COLUMNS),
         issuer=shortened(facts.issuer, _COLUMNS - 10),

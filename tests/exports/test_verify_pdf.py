@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from pyhanko.pdf_utils import generic
@@ -204,6 +206,10 @@ def test_the_panel_stands_on_the_last_page_and_says_who_why_and_when(signed: byt
     by_account = tmp_path / "by-account.pdf"
     pades.sign_pdf(tmp_path / "unsigned.pdf", ADA, name="ada", reason="audit", at=AT, to=by_account)
     assert "Ada Lovelace (account ada)" in _panel_of(by_account.read_bytes())
+    long = f"Export {UUID(int=7)}: {'x' * 400}"
+    pades.sign_pdf(tmp_path / "unsigned.pdf", ADA, name="ada", reason=long, at=AT, to=by_account)
+    (shown,) = re.findall("x{20,}", _panel_of(by_account.read_bytes()))
+    assert len(shown) < 76  # what fits beside the frame
 
 
 def _panel_of(pdf: bytes) -> str:
