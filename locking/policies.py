@@ -9,8 +9,8 @@ A policy lies in one ledger, and locks in it alone. It follows the ledger with a
 transaction that begins a lock, so that nothing is missed and nothing locked twice: two workers, a crash, a lost broker.
 
 Policies of time write the deadline on each entry (`locks_at`), which the guard AL002 obeys even if no worker runs any
-more; their locks are begun once a day, of all that was recorded before the day that is due. Set anew with another
-filter, kind or length, a policy begins with one of all that is due.
+more; their locks are begun once a day, of all that was recorded before the day that is due (due.py). Set anew with
+another filter, kind or length, a policy begins with one of all that is due.
 
 An event may narrow what it locks by its data: `case` (becomes the case reference), `recorded_from`, `recorded_to`.
 Without them everything is locked that the policy's filter matches up to the event.
@@ -18,7 +18,7 @@ Without them everything is locked that the policy's filter matches up to the eve
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,9 +28,9 @@ from activity.errors import LogTypeError
 from activity.models import ActivityLog
 from activity.policies import require_pattern
 from activity.search import data_of
-from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
+from activity.services import record_step
 from activity.timestamps import timestamp
-from locking import overriding, scopes, services, steps
+from locking import due, overriding, scopes, services, steps
 from locking.errors import LockRefusedError
 from locking.models import LockPolicy, LogLock
 from locking.previews import Preview, preview
@@ -42,13 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.contrib.auth.models import User
-    from django.db.models import QuerySet
 
 MAX_NAME = 100
 _EVENTS = 1_000  # entries that a cursor looks at in one step
 MAX_DAYS = 36_500
 _TIMED = frozenset({"age", "period"})  # rules that write deadlines
-_SETTLED = timedelta(minutes=10)  # what was recorded so long ago is committed: no transaction of a writer lasts longer
 
 
 def set_policy(  # noqa: PLR0913 all that a policy is
@@ -118,7 +116,7 @@ def run_all() -> int:
     begun = 0
     for policy in LockPolicy.objects.select_related("ledger").order_by("pk"):
         begun += run(policy)
-    _apply(LogLock.objects.all())
+    due.apply(LogLock.objects.all())
     services.refresh_all()
     over = LogLock.objects.filter(state=LogLock.State.IN_FORCE, until__lte=datetime.now(UTC))
     for number in over.order_by("pk").values_list("pk", flat=True):
@@ -133,7 +131,7 @@ def run(policy: LockPolicy) -> int:
     kind = policy.rule["kind"]
     if kind in _TIMED:
         _mark(policy)
-        return _lock_due(policy) if policy.enabled else 0
+        return due.lock_of_the_day(policy) if policy.enabled else 0
     if not policy.enabled:
         return 0
     return _follow_events(policy) if kind == "event" else _follow_count(policy)
@@ -206,71 +204,20 @@ def _mark(policy: LockPolicy) -> None:
     policy.refresh_from_db()
 
 
-def _lock_due(policy: LockPolicy) -> int:
-    """Begin the lock of the day, unless it was begun or would hold nothing."""
-    today = timestamp(_cut(policy.rule, datetime.now(UTC) - _SETTLED))
-    return 0 if policy.done >= today else _lock_up_to(policy, today)
-
-
-def _lock_up_to(policy: LockPolicy, end: str) -> int:
-    scope = _since_done(policy, end)
-    with transaction.atomic():
-        if not _advanced(policy, policy.next_leaf, end):
-            return 0
-        return _begin(policy, scope, reason=f"policy {policy.name}: recorded before {end}")
-
-
-def _since_done(policy: LockPolicy, end: str) -> dict[str, Any]:
-    """Return the scope of what was recorded before `end` and is in no lock of the policy yet."""
-    scope: dict[str, Any] = policy.scope | {"recorded_to": _earlier(policy.scope.get("recorded_to"), end)}
-    if policy.done:
-        scope["recorded_from"] = max(policy.scope.get("recorded_from", policy.done), policy.done)
-    return scope
-
-
 def _lock_before_change(wanted: LockPolicy) -> None:
-    """Lock what is past a deadline of the enabled policy of time that `wanted` is to replace, if that moves deadlines.
+    """Lock what is past a deadline of the enabled policy of time that `wanted` is to replace, if that changes anything.
 
     The guard refuses changes to it already, and who sets a policy shall free nothing, least of all what is to be under
-    compliance; the lock of the day has not come to the last of it.
+    compliance; the lock of the day has not come to the last of it. The database sets no policy before that.
     """
     policy = LockPolicy.objects.select_related("ledger").filter(name=wanted.name, enabled=True).first()
-    if policy is None or policy.rule["kind"] not in _TIMED:
-        return
-    if wanted.enabled and (wanted.rule, wanted.scope, wanted.ledger) == (policy.rule, policy.scope, policy.ledger):
-        return
-    now = datetime.now(UTC)
-    end = timestamp(
-        now - timedelta(days=policy.rule["days"]) if policy.rule["kind"] == "age" else _cut(policy.rule, now)
-    )
-    if policy.done < end and preview(policy.ledger, _since_done(policy, end)).matching != 0:
-        _lock_up_to(policy, end)
-    _apply(LogLock.objects.filter(policy_id=policy.pk))
-
-
-def _apply(locks: QuerySet[LogLock]) -> None:
-    """Go on with those that are being applied, until each is in force."""
-    for number in locks.filter(state=LogLock.State.APPLYING).order_by("pk").values_list("pk", flat=True):
-        while services.advance(lock_id=number, chunks=1).state == LogLock.State.APPLYING:
-            pass
-
-
-def _cut(rule: dict[str, Any], now: datetime) -> datetime:
-    """Return the moment before which everything recorded is due: the start of a day, a month or a quarter."""
-    day = (now - timedelta(days=rule["days"])).replace(hour=0, minute=0, second=0, microsecond=0)
-    if rule["kind"] == "age":
-        return day
-    months = 1 if rule["period"] == "month" else 3
-    return day.replace(day=1, month=(day.month - 1) // months * months + 1)
-
-
-def _earlier(one: str | None, other: str) -> str:
-    return other if one is None else min(one, other)
+    if policy is not None and policy.rule["kind"] in _TIMED and policy_facts(policy) != policy_facts(wanted):
+        due.lock_due(policy)
 
 
 def _due(rule: dict[str, Any], now: datetime, size: int) -> dict[str, Any]:
     if rule["kind"] in _TIMED:
-        return {"recorded_to": timestamp(_cut(rule, now))}
+        return {"recorded_to": timestamp(due.cut(rule, now))}
     if rule["kind"] == "count":
         return {"leaf_to": size - size % rule["entries"]}
     return {"leaf_to": size}
@@ -283,10 +230,10 @@ def _follow_events(policy: LockPolicy) -> int:
     while policy.next_leaf < size:
         end = min(policy.next_leaf + _EVENTS, size)
         with transaction.atomic():
-            if not _advanced(policy, end, policy.done):
+            if not due.advanced(policy, end, policy.done):
                 return begun
             for event in _events(policy, policy.next_leaf, end):
-                begun += _begin(policy, *_asked(policy, event))
+                begun += due.begin(policy, *_asked(policy, event))
         policy.next_leaf = end
     return begun
 
@@ -326,31 +273,6 @@ def _follow_count(policy: LockPolicy) -> int:
         return 0
     scope = policy.scope | {"leaf_from": policy.next_leaf, "leaf_to": reached}
     with transaction.atomic():
-        if not _advanced(policy, reached, policy.done):
+        if not due.advanced(policy, reached, policy.done):
             return 0
-        return _begin(policy, scope, reason=f"policy {policy.name}: the ledger has {reached:,} entries")
-
-
-def _advanced(policy: LockPolicy, to_leaf: int, done: str) -> bool:
-    """Move the cursor; False if somebody else has moved it meanwhile."""
-    with steps.named_refusals(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT public.policy_advance(%s, %s, %s, %s, %s)",
-            [policy.pk, policy.next_leaf, to_leaf, policy.done, done],
-        )
-        return cursor.fetchone()[0] is not None
-
-
-def _begin(policy: LockPolicy, scope: dict[str, Any], reason: str, case_reference: str = "") -> int:
-    until = None if policy.lock_days is None else datetime.now(UTC) + timedelta(days=policy.lock_days)
-    services.start(
-        ledger=policy.ledger,
-        scope=scope,
-        kind=policy.kind,
-        reason=reason[:MAX_EXPLANATION],
-        by=SYSTEM_SOURCE,
-        case_reference=case_reference,
-        until=until,
-        policy=policy,
-    )
-    return 1
+        return due.begin(policy, scope, reason=f"policy {policy.name}: the ledger has {reached:,} entries")

@@ -129,6 +129,7 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     "policy_set(text,smallint,boolean,jsonb,jsonb,text,integer,text,uuid)": ("approver",),
     "policy_advance(bigint,bigint,bigint,text,text)": ("app",),
     "policy_mark(bigint,integer)": ("app",),
+    "policy_left_out(bigint,timestamptz)": ("app",),
     # Only compute; the guard AL002 calls them with the rights of whoever changes an entry.
     "lock_matches(jsonb,public.activity_logs)": ("app",),
     "lock_deadline(jsonb,timestamptz)": ("app",),

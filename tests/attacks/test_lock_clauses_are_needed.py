@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 
 from locking import policies
 from tests.attacks.locked_ledger import ASKED, COMPLIANCE, FREE, GOVERNANCE, HOLD, OVERRIDDEN, PAST, PENDING
-from tests.attacks.locked_sql import LEDGER, amend, entry, lock, override
+from tests.attacks.locked_sql import LEDGER, amend, at, entry, lock, override
 from tests.clusters import Database
 
 APP, APPROVER, OWNER = "auditlog_app", "auditlog_approver", "auditlog_owner"
@@ -127,6 +127,8 @@ CLAUSES: dict[str, Clause] = {
     "policy without a record": unrecorded("policy_set",
         "PERFORM public.lock_require_record(recorded, 'auditlog.lock-policy.set', policy_name, who);",
         f"SELECT policy_set('pending', {LEDGER}::smallint, false, '{{\"kind\": \"age\", \"days\": 9}}', '{{}}', 'hold', NULL, 'anton', gen_random_uuid())"),
+    "policy with something due": Clause("policy_set",
+        "AND public.policy_left_out(was.id, clock_timestamp() - interval '1 minute') IS NOT NULL", "AND false", "DUE", APPROVER),
     "cursor of time": Clause("policy_advance", "(p.rule ->> 'kind' IN ('age', 'period') AND to_leaf <> from_leaf)", "false",
         "SELECT policy_advance(id, next_leaf, next_leaf + 1, done, done) FROM lock_policies WHERE name = 'pending'"),
     "cursor beyond the ledger": Clause("policy_advance", "to_leaf > h.size", "false",
@@ -172,6 +174,13 @@ PREPARED: dict[str, tuple[str, str]] = {
         recorded(_APPROVED, _REQUESTED) + f"UPDATE lock_overrides SET reviewed_record = {of_kind(_APPROVED)} WHERE state = 'approved'",
         f"SELECT override_decide({override('requested')}, 'anton', true, {of_kind(_APPROVED)})",
     ),
+    "DUE": (
+        recorded("auditlog.lock-policy.set", "'pending'") + "ALTER TABLE activity_logs DISABLE TRIGGER USER; "
+        "UPDATE activity_logs SET recorded_at = recorded_at - interval '2 minutes', id = (lpad(to_hex(floor(extract(epoch FROM "
+        f"recorded_at - interval '2 minutes') * 1000)::bigint), 12, '0') || right(replace(id::text, '-', ''), 20))::uuid WHERE {at(PENDING)}",
+        "SELECT policy_set(name, ledger_id, false, rule, scope, kind, lock_days, 'anton', "
+        f"{of_kind('auditlog.lock-policy.set')}) FROM lock_policies WHERE name = 'pending'",
+    ),
 }  # fmt: skip
 # Functions that only strengthen, or end what nothing holds any more, or only ask: why none of their conditions is here.
 ELSEWHERE = {
@@ -185,6 +194,7 @@ ELSEWHERE = {
     "lock_lift": "is bounded by entry_lock_state, for which see test_guards_are_needed.py",
     "override_end": "strengthens",
     "policy_mark": "writes what lock_due_at answers",
+    "policy_left_out": "answers; its conditions are in test_policies_sql.py",
     "entry_lock_state": "test_guards_are_needed.py",
     "entry_override_used": "test_guards_are_needed.py",
     "override_row_guard": "test_guards_are_needed.py",

@@ -16,9 +16,11 @@ from activity.models import ActivityLog
 from activity.services import record, record_step
 from activity.timestamps import timestamp
 from locking import policies
+from locking.due import begin, cut, lock_due
 from locking.models import LockPolicy, LogLock
 from tests.attacks.intruder import assert_clean, verify
 from tests.clusters import Database
+from tests.locking.earlier import record_earlier, run_on
 from tests.locking.test_policies import AUDITED, policy
 from tests.locking.test_services import EVENT, Scene
 
@@ -68,8 +70,8 @@ def test_a_deadline_is_the_same_to_the_microsecond_in_every_zone_of_a_session(
 def test_the_lock_of_the_day_holds_exactly_what_was_due_when_the_day_began(rule: dict[str, Any]) -> None:
     for hours in range(0, 24 * 800, 101):
         now = datetime(2026, 11, 29, 17, 30, tzinfo=UTC) + timedelta(hours=hours)
-        cut, today = policies._cut(rule, now), now.replace(hour=0, minute=0)
-        for recorded, is_held in ((cut - timedelta(microseconds=1), True), (cut, False)):
+        before, today = cut(rule, now), now.replace(hour=0, minute=0)
+        for recorded, is_held in ((before - timedelta(microseconds=1), True), (before, False)):
             due = deadline(rule, recorded)
             assert due is not None
             assert (due < today if rule["kind"] == "age" else due <= now) == is_held, (now, recorded)
@@ -154,7 +156,7 @@ def test_what_was_recorded_at_the_end_of_a_day_is_waited_for(scene: Scene, monke
         def now(cls, tz: Any = None) -> Any:
             return midnight.astimezone(tz) + timedelta(minutes=minutes)
 
-    monkeypatch.setattr(policies, "datetime", AtFivePast)
+    monkeypatch.setattr("locking.due.datetime", AtFivePast)
     policy(scene, {"kind": "age", "days": 0})
     minutes = 5
     policies.run_all()
@@ -162,6 +164,24 @@ def test_what_was_recorded_at_the_end_of_a_day_is_waited_for(scene: Scene, monke
     minutes = 11
     policies.run_all()
     assert scene.entry(2).locked
+
+
+def test_what_is_committed_just_after_all_that_was_due_was_locked_is_in_the_lock_of_the_next_day(scene: Scene) -> None:
+    made = policy(scene, {"kind": "age", "days": 0})
+    lock_due(made)
+    late = record_earlier(replace(EVENT, event_id="late"), timedelta(minutes=2))
+    assert not ActivityLog.objects.get(pk=late.id).locked
+    run_on(2)
+    assert ActivityLog.objects.get(pk=late.id).locked
+    assert_clean()
+
+
+def test_a_lock_that_is_being_applied_is_gone_on_with_and_none_is_begun_beside_it(scene: Scene) -> None:
+    made = policy(scene, {"kind": "age", "days": 0})
+    scope = made.scope | {"recorded_to": timestamp(datetime.now(UTC))}
+    begin(made, scope, reason="a worker died here")
+    lock_due(made)
+    assert (LogLock.objects.get().state, scene.entry(2).locked) == ("in_force", True)
 
 
 def test_a_policy_locks_what_its_filter_names_and_nothing_else(scene: Scene) -> None:
