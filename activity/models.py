@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NoReturn
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from activity.errors import EntryLockedError
@@ -78,6 +79,7 @@ class EntryVersion(models.Model):
 
 # What floors above know of locks: each returns the error for the first of these entries that is locked so, or None.
 FURTHER_LOCKS: list[Callable[[models.QuerySet[ActivityLog]], EntryLockedError | None]] = []
+FURTHER_LOCKED: list[Callable[[], RawSQL]] = []  # each gives the ids of all entries that are
 
 
 class EntryQuerySet(models.QuerySet["ActivityLog"]):
@@ -91,6 +93,13 @@ class EntryQuerySet(models.QuerySet["ActivityLog"]):
     def delete(self) -> NoReturn:
         """Refuse: an entry goes by a removal alone (amending.py), which leaves a tombstone. Raises as `update`."""
         raise self.refusal()
+
+    def kept(self) -> EntryQuerySet:
+        """Return those that are locked or past a deadline, which neither change nor lose what they were before."""
+        is_kept = models.Q(locked=True) | models.Q(locks_at__lte=datetime.now(UTC))
+        for ids in FURTHER_LOCKED:
+            is_kept |= models.Q(pk__in=ids())
+        return self.filter(is_kept)
 
     def refusal(self) -> Exception:
         """Return the error that names the first locked entry among these rows, or says that no entry is changed so."""

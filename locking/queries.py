@@ -133,10 +133,14 @@ def rows_of(ledgers: Iterable[str]) -> list[Ledger]:
     return [ledger_named(name) for name in ledgers]
 
 
+def overdue() -> RawSQL:
+    """Return the ids of all entries that a policy of time locks and has not come to yet."""
+    return RawSQL(f"SELECT a.id {_OVERDUE_OF}", [], output_field=UUIDField())  # noqa: S611 ours
+
+
 def locked_by_policy(entries: QuerySet[ActivityLog]) -> EntryLockedError | None:
     """Return the guard's refusal for the first of these entries that a policy of time locks and has not come to yet."""
-    overdue = RawSQL(f"SELECT a.id {_OVERDUE_OF}", [], output_field=UUIDField())  # noqa: S611 ours
-    entry = entries.filter(pk__in=overdue).order_by("pk").first()
+    entry = entries.filter(pk__in=overdue()).order_by("pk").first()
     if entry is None:
         return None
     with connection.cursor() as cursor:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from activity.models import ActivityLog
-from activity.services import record_many
+from activity.services import record_many, record_step
 from exports.services import order as order_export
 from locking import overriding, policies, services
 from metaaudit.archiving import Prefix, archive
@@ -55,6 +55,12 @@ ATTACKS = {
         "RAISE EXCEPTION USING ERRCODE = 'AL001'; END IF; END $$",
     ),
     ("activity_revisions", "kept"): ("AL001", f"{_AMENDED}; DELETE FROM activity_revisions"),
+    ("activity_revisions", "a_kept_while_locked"): (
+        "AL002",
+        f"{_AMENDED}; " + 'UPDATE lock_policies SET enabled = true, rule = \'{"kind": "age", "days": 0}\'; '
+        "UPDATE activity_revisions SET record = '', detached_data = NULL, signature = NULL, key_id = NULL, actor = '', action = '', "
+        "target = '', ip = NULL, purged_by = (SELECT id FROM activity_logs WHERE type = 'auditlog.archive.purged')",
+    ),
     ("activity_revisions", "in_ledger"): (
         "AL003",
         f"ALTER TABLE activity_logs DISABLE TRIGGER archived; {_AMENDED}; INSERT INTO activity_revisions (entry_id, "
@@ -172,6 +178,7 @@ def database(request: pytest.FixtureRequest, clusters: Clusters, django_db_block
     with django_db_blocker.unblock(), clusters[request.param].clone() as clone, clone.as_django_databases():
         record_many(real_events(300))
         lock_some()
+        record_step(kind="archive.purged", target="activity", by="ada", data={})
         order_export(by=person("olivia"), ledger="activity", filters={}, formats=["csv"], purpose="r")
         for _ in range(2):
             record_access(access=Access(Who("user:1", "ada"), "list", "GET", "/api/v1/logs", "api/v1/logs"))

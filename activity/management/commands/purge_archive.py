@@ -30,15 +30,15 @@ _ERASE = """
 
 
 def purge(*, ledger: str, older_than_days: int, by: str, reason: str) -> int:
-    """Erase what was superseded longer ago than that, and return how many versions it were.
+    """Erase what was superseded longer ago than that, and return how many versions it were; what is locked stays whole.
 
     The system entry comes first: after a crash in between it names bytes that are still there, and the next purge
     takes them.
     """
     opened = ledger_named(ledger)
     before = datetime.now(UTC) - timedelta(days=older_than_days)
-    locked = ActivityLog.objects.filter(pk=OuterRef("entry_id"), locked=True)
-    waiting = ActivityRevision.objects.filter(~Exists(locked), ledger=opened, purged_by=None, superseded_at__lte=before)
+    kept = ActivityLog.objects.kept().filter(pk=OuterRef("entry_id"))
+    waiting = ActivityRevision.objects.filter(~Exists(kept), ledger=opened, purged_by=None, superseded_at__lte=before)
     erased = 0
     while leaves := list(waiting.order_by("leaf_index").values_list("leaf_index", flat=True)[:_AT_ONCE]):
         entry_id = _announce(ledger, leaves, by=by, reason=reason)
@@ -67,7 +67,8 @@ def _announce(ledger: str, leaves: list[int], *, by: str, reason: str) -> UUID |
 class Command(BaseCommand):
     help = (
         "Erase the bytes of superseded versions (amended or removed entries) for good. Their places, hashes and event "
-        "ids stay, and a signed system entry names every one, so that verify accounts for them. Runs as the owner: "
+        "ids stay, and a signed system entry names every one, so that verify accounts for them. Versions of entries "
+        "that are locked, or past a deadline of a retention policy, stay. Runs as the owner: "
         "needs DATABASE_OWNER_URL. Example: ./auditlog purge_archive --older-than-days 365 --reason 'policy 7'"
     )
 
