@@ -6,7 +6,8 @@
     3. whatever superseded a version that a lock covered names an override, which was recorded as asked for by one
        person and approved by another, after the lock, for this very entry; its leaf lies between those of approval and
        end, and the time that it claims is one that its place in the ledger allows (times.py); compliance knows none
-    4. policies passed over nothing, and what was changed past a deadline of theirs names an override (policies.py)
+    4. policies passed over nothing, so that what was due is in their locks, and what was changed past a deadline of
+       theirs names an override (policies.py)
 
 A lock covers the entries whose version in its scope was the newest one when it came into force, at `size` leaves, until
 the leaf at which its release was recorded. That system entries are what was signed, the ledger's own check has shown.

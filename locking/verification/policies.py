@@ -1,22 +1,24 @@
 """Whether lock policies passed over anything, and what was changed past their deadlines (step 4). Reads only.
 
-    a. what a policy of time has come to carries its deadline, or an earlier one; and the lock up to the day that its
-       table says was begun is recorded
+    a. what a policy of time has come to carries its deadline, or an earlier one; the lock up to the day that its table
+       says was begun is recorded; and so is one for everything that was due before that
     b. for every event that a policy has come to, and for all that the ledger had grown by, a lock is recorded
     c. whatever superseded a version past the deadline of a policy of time that was enabled names an override
 
-A policy is looked at as it was set last, and only for what came SLACK after that: what was recorded while it was being
-set may have been before it or after it.
+What is due and in no lock because none was begun since is no finding: the guard obeys the deadline, and a beat that was
+missed is made good. A policy is looked at as it was set last, and only for what came SLACK after that: what was
+recorded while it was being set may have been before it or after it.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.db import connection
 
-from locking.verification.times import SLACK
+from locking.verification.times import SLACK, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from signing.models import Ledger
 
 _MAX = 100  # findings a policy; more of them say nothing new
+_EVER = datetime.min.replace(tzinfo=UTC)
+_TIMES = (("recorded_from", _EVER), ("recorded_to", datetime.max.replace(tzinfo=UTC)))
 # Only where the policy still is the one that was read: set anew, it marks anew.
 _UNMARKED = """
     SELECT a.leaf_index FROM public.activity_logs a
@@ -33,6 +37,12 @@ _UNMARKED = """
        AND (a.locks_at <= public.lock_deadline(%(rule)s::jsonb, a.recorded_at)) IS NOT TRUE
        AND EXISTS (SELECT FROM public.lock_policies p
                     WHERE p.id = %(policy)s AND p.set_record = %(record)s AND p.enabled)
+     ORDER BY 1 LIMIT %(max)s"""
+_LEFT_OUT = """
+    SELECT a.leaf_index FROM public.activity_logs a
+     WHERE a.ledger_id = %(ledger)s AND public.lock_matches(%(scope)s::jsonb, a)
+       AND EXISTS (SELECT FROM unnest(%(from)s::timestamptz[], %(to)s::timestamptz[]) gap (first, last)
+                    WHERE a.recorded_at >= gap.first AND a.recorded_at < gap.last)
      ORDER BY 1 LIMIT %(max)s"""
 _EVENTS = """
     SELECT e.leaf_index FROM (
@@ -92,6 +102,56 @@ def _deadlines(row: LockPolicy, locks: list[ToldLock]) -> Iterator[tuple[int | N
     begun = {min(str(_scope(lock).get("recorded_to")), row.done) for lock in locks}
     if row.done and min(row.scope.get("recorded_to", row.done), row.done) not in begun:
         yield None, f"the lock policy {row.name} is said to have locked up to {row.done}, and no system entry says so"
+    windows = [_window(lock) for lock in locks if _is_of(row, lock)]
+    gaps = list(_gaps(row, [window for window in windows if window is not None]))
+    yield from _left_out(row, gaps) if gaps else ()
+
+
+def _left_out(row: LockPolicy, gaps: list[tuple[datetime, datetime]]) -> Iterator[tuple[int | None, str]]:
+    """Look for what is due and was recorded between the locks of a policy, which follow on each other."""
+    asked: dict[str, Any] = {
+        "ledger": row.ledger_id,
+        "scope": orjson.dumps(row.scope).decode(),
+        "from": [first for first, _ in gaps],
+        "to": [end for _, end in gaps],
+        "max": _MAX,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_LEFT_OUT, asked)
+        leaves = [leaf for (leaf,) in cursor.fetchall()]
+    for leaf in leaves:
+        yield leaf, f"it is past the deadline of the lock policy {row.name}, which has passed it, and in no lock of it"
+
+
+def _gaps(row: LockPolicy, windows: list[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
+    """Give the times up to the day that a policy has locked, or the last lock, that are in none of these."""
+    reached, done = _EVER, moment(row.done)
+    for first, end in [*sorted(windows), *([] if done is None else [(done, done)])]:
+        if first > reached:
+            yield reached, first
+        reached = max(reached, end)
+
+
+def _is_of(row: LockPolicy, lock: ToldLock) -> bool:
+    """Tell whether a lock holds what its policy, as it is now, would have it hold, and for as long."""
+    said = lock.started.data
+    lasts, until = row.lock_days, moment(said.get("until"))
+    return (
+        said.get("kind") == row.kind
+        and _filter(_scope(lock)) == _filter(row.scope)
+        and (until is None or (lasts is not None and until >= lock.started.at + timedelta(days=lasts, hours=-1)))
+    )
+
+
+def _filter(scope: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in scope.items() if name not in dict(_TIMES)}
+
+
+def _window(lock: ToldLock) -> tuple[datetime, datetime] | None:
+    """Return from when and before when something was recorded that a lock of time holds: nothing after it began."""
+    scope, began = _scope(lock), lock.started.at + SLACK
+    first, end = (moment(scope[name]) if name in scope else ever for name, ever in _TIMES)
+    return None if first is None or end is None else (first, min(end, began))
 
 
 def _events(row: LockPolicy, step: Step, locks: list[ToldLock]) -> Iterator[tuple[int | None, str]]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from activity.services import record
-from locking import policies
+from activity.timestamps import timestamp
+from locking import policies, services
+from locking.models import LockPolicy
 from signing.ledger import sign_checkpoint
 from signing.queries import ledger_named
 from tests.attacks.conftest import Attacked, another_event
-from tests.attacks.intruder import assert_clean
+from tests.attacks.intruder import assert_clean, verify
 from tests.attacks.tampering import Locked, assert_caught
+from tests.locking.earlier import run_on
 
 RULES: dict[str, dict[str, Any]] = {
     "aged": {"kind": "age", "days": 9000},
@@ -113,6 +116,70 @@ def test_a_cursor_that_skipped_an_event_is_noticed(attacked: Attacked) -> None:
     made.intruder("UPDATE lock_policies SET next_leaf = %s WHERE name = 'asked'", skipped + 1)
     assert_caught("has passed this event, and began no lock for it", skipped)
     assert obeyed < skipped
+
+
+# Locks that somebody begins so that it looks as if nothing was left out.
+PRETENCES: dict[str, dict[str, Any]] = {
+    "": {},
+    "of another filter": {"scope": {"leaf_from": 80, "leaf_to": 81}},
+    "of another kind": {"kind": "hold"},
+    "that is over in a minute": {"minutes": 1},
+}
+
+
+@pytest.mark.parametrize("pretence", PRETENCES)
+@pytest.mark.parametrize("role", ["superuser", "auditlog_app"])
+def test_what_is_due_and_was_passed_over_by_the_locks_of_two_days_is_named(
+    attacked: Attacked, role: str, pretence: str
+) -> None:
+    made = Policed(attacked)
+    for name, leaf in (("kept", 70), ("skipped", 80)):
+        made._guards(on=True)
+        made.set_policy(name, {"kind": "age", "days": 0}, {"leaf_from": leaf, "leaf_to": leaf + 2})
+    made.run()
+    assert_clean()
+    made._guards(on=True)
+    if pretence:
+        how: dict[str, Any] = {"scope": {"leaf_from": 80, "leaf_to": 82}, "kind": "governance"} | PRETENCES[pretence]
+        begin("skipped", **how)
+    skip_a_day(attacked, role)
+    assert_caught("past the deadline of the lock policy skipped, which has passed it, and in no lock of it", 80)
+    assert {each["leaf_index"] for each in verify().findings()} == {80, 81}
+
+
+def test_a_lock_that_ends_in_the_future_does_not_hide_what_is_recorded_after_it(attacked: Attacked) -> None:
+    made = Policed(attacked)
+    made._guards(on=True)
+    made.set_policy("skipped", {"kind": "age", "days": 0}, {"source": "vault"})
+    made.run()
+    made._guards(on=True)
+    begin("skipped", scope={"source": "vault", "recorded_to": "2999-01-01T00:00:00.000000Z"})
+    left_out = record(replace(another_event(2), source="vault")).leaf_index
+    skip_a_day(attacked, "auditlog_app")
+    assert_caught("past the deadline of the lock policy skipped, which has passed it, and in no lock of it", left_out)
+
+
+def begin(name: str, *, scope: dict[str, Any], kind: str = "governance", minutes: int | None = None) -> None:
+    """Begin a lock of a policy, and apply it."""
+    policy = LockPolicy.objects.select_related("ledger").get(name=name)
+    until = None if minutes is None else datetime.now(UTC) + timedelta(minutes=minutes)
+    lock = services.start(
+        ledger=policy.ledger, scope=scope, kind=kind, reason="r", by="eve", until=until, policy=policy
+    )
+    services.advance(lock_id=lock.pk, chunks=1)
+
+
+def skip_a_day(attacked: Attacked, role: str) -> None:
+    """Lead a policy past a day, and let it lock what comes the day after."""
+    tomorrow = timestamp((datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0))
+    moved = "SELECT policy_advance(id, next_leaf, next_leaf, done, %s) FROM lock_policies WHERE name = 'skipped'"
+    if role == "superuser":
+        moved = "UPDATE lock_policies SET done = %s WHERE name = 'skipped'"
+    with attacked.database.connect(role) as session:
+        session.execute(moved.encode(), [tomorrow])
+    run_on(1)
+    run_on(2)
+    sign_checkpoint(ledger_named("activity"))
 
 
 def test_what_was_changed_past_a_deadline_is_named(attacked: Attacked) -> None:
