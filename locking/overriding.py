@@ -17,26 +17,29 @@ from django.db.models import Q
 from activity import access
 from activity.models import ActivityLog
 from activity.services import MAX_EXPLANATION, SYSTEM_SOURCE, record_step
-from locking import notices, rights, steps
+from locking import due, notices, rights, steps
 from locking.errors import BadLockError, LockNotFoundError, LockRefusedError
 from locking.models import LockOverride
-from locking.queries import locked_by_policy, override_facts, overrides_in
+from locking.queries import locked_by_policy, override_facts, overrides_in, policies_over
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from django.contrib.auth.models import User
 
 MAX_OVERRIDDEN = 100
-_DUE = "is past the deadline of a retention policy, whose lock is made within a day: until then no override is for it"
+_DUE = "is past the deadline of a retention policy, whose lock over it has ended: no override is for it"
 REQUEST_STANDS = timedelta(days=7)  # then an override that nobody decided expires
 
 
 def request_override(
     *, entries: Sequence[UUID], hours: int, by: User, reason: str, case_reference: str = "", lifts_holds: bool = False
 ) -> LockOverride:
-    """Ask to change exactly these locked entries for some hours. Raises PermissionDenied, LockRefusedError."""
+    """Ask to change exactly these locked entries for some hours. Raises PermissionDenied, LockRefusedError.
+
+    What is past a policy's deadline and in no lock of it yet is locked first: an override is for what a lock holds.
+    """
     steps.require_right(by=by, permission=rights.ASK_OVERRIDE)
     if lifts_holds:
         steps.require_right(by=by, permission=rights.OVERRIDE_HOLD)
@@ -47,7 +50,10 @@ def request_override(
     named = sorted({str(entry) for entry in entries})
     if not 1 <= len(named) <= MAX_OVERRIDDEN:
         raise LockRefusedError(f"an override names 1 to {MAX_OVERRIDDEN} locked entries that you may read")
-    _require_overridable(named, by, lifts_holds=lifts_holds)
+    found = ActivityLog.objects.filter(pk__in=named, ledger__name__in=access.of_user(by).readable)
+    for policy in policies_over([str(entry) for entry in found.values_list("pk", flat=True)]):
+        due.lock_due(policy)
+    _require_overridable(named, {str(entry.pk): entry for entry in found}, lifts_holds=lifts_holds)
     with steps.named_refusals(), transaction.atomic():
         number = steps.value_of(
             "override_request(%s, %s, %s, %s::uuid[], %s, %s)",
@@ -131,11 +137,9 @@ def _record_override(step: str, made: LockOverride, *, by: str, reason: str) -> 
     return record_step(kind=f"override.{step}", target=str(made), by=by, data=said).id
 
 
-def _require_overridable(named: Sequence[str], by: User, *, lifts_holds: bool) -> None:
+def _require_overridable(named: Sequence[str], entries: Mapping[str, ActivityLog], *, lifts_holds: bool) -> None:
     """Raise LockRefusedError naming each entry that no override could be for; the database looks again."""
     now = datetime.now(UTC)
-    found = ActivityLog.objects.filter(pk__in=named, ledger__name__in=access.of_user(by).readable)
-    entries = {str(entry.pk): entry for entry in found}
     faults = []
     for name in named:
         entry = entries.get(name)

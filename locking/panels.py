@@ -18,12 +18,15 @@ def locks_of_entry(request: HttpRequest, entry: ActivityLog) -> Panel | None:
     if not request.user.has_perm(rights.SEE):
         return None
     compliance = entry.compliance_until is not None and entry.compliance_until > datetime.now(UTC)
+    pending = entry.locked_error() or queries.locked_by_policy(ActivityLog.objects.filter(pk=entry.pk))
     content = {
         "entry": entry,
         "holding": list(queries.locks_of(entry)),
-        "pending": queries.locked_by_policy(ActivityLog.objects.filter(pk=entry.pk)),
+        "pending": pending,
         "moments": timeline.of_entry(entry),
         "may_lock": request.user.has_perm(rights.LOCK),
-        "may_ask": entry.locked and not compliance and request.user.has_perm(rights.ASK_OVERRIDE),
+        "may_ask": (entry.locked or pending is not None)
+        and not compliance
+        and request.user.has_perm(rights.ASK_OVERRIDE),
     }
     return Panel("Locks", "locking/entry_panel.html", content)

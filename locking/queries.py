@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection
-from django.db.models import BooleanField, Q, UUIDField
+from django.db.models import BigIntegerField, BooleanField, Q, UUIDField
 from django.db.models.expressions import RawSQL
 
 from activity.errors import EntryLockedError
@@ -148,6 +148,18 @@ def locked_by_policy(entries: QuerySet[ActivityLog]) -> EntryLockedError | None:
         row = cursor.fetchone()
     reason = f"the retention policy {row[0]} locks it, and has not come to it yet"
     return EntryLockedError(str(entry.pk), [], reason)
+
+
+def policies_over(entries: Iterable[str]) -> QuerySet[LockPolicy]:
+    """Return the enabled policies of time past whose deadline any of these entries is, held by a lock or not."""
+    over = RawSQL(
+        "SELECT p.id FROM public.lock_policies p JOIN public.activity_logs a ON a.ledger_id = p.ledger_id "
+        "WHERE a.id = ANY (%s::uuid[]) AND p.enabled AND public.lock_matches(p.scope, a) "
+        "AND public.lock_deadline(p.rule, a.recorded_at) <= clock_timestamp()",
+        [list(entries)],
+        output_field=BigIntegerField(),
+    )
+    return LockPolicy.objects.filter(pk__in=over).select_related("ledger").order_by("pk")
 
 
 def policy_name(made: LogLock) -> str:

@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from activity.amending import remove
 from auditlog_project.roles import APPROVER, AUDITOR, COMPLIANCE_OFFICER
-from locking import overriding, policies, services
+from locking import overriding, services
 from locking.errors import LockNotFoundError
 from locking.models import LockOverride
 from signing.services import open_ledger
@@ -150,9 +150,9 @@ def test_what_no_override_is_for_is_named_entry_by_entry(pages: Pages) -> None:
     assert f"{held} is under a legal hold" in text
     ask(pages, entries=held, lifts_holds="on")
     policy(pages.scene, {"kind": "age", "days": 0})
-    assert f"{free} is past the deadline of a retention policy" in said(pages.officer.post(NEW, asked), 400)
-    policies.run_all()
-    assert f"{free} is past the deadline of a retention policy" in said(pages.officer.post(NEW, asked), 400)
+    assert "Ask for an override" in said(pages.officer.get(f"/logs/{free}/"))
+    assert f"{free} is " not in said(pages.officer.post(NEW, asked), 400), "it is locked, for the override"
+    assert ask(pages, entries=free).state == "requested"
 
 
 def test_without_the_right_for_holds_the_box_is_not_there(pages: Pages) -> None:
