@@ -275,7 +275,8 @@ def _past_deadlines(ledger: Ledger, told: Told) -> Iterator[Finding]:
             if made is None or made <= since or (following is not None and made > following.at - SLACK):
                 continue
             override = None if change.override is None else told.overrides.get(change.override)
-            if override is None or not override.approvals or _misfit(ledger, override, change) is not None:
+            is_fixed = step.data.get("kind") == LogLock.Kind.COMPLIANCE
+            if is_fixed or override is None or not override.approvals or _misfit(ledger, override, change) is not None:
                 text = f"it was amended or removed after the lock policy {step.data.get('name')} had locked it"
                 yield _finding(ledger, change.leaf_index, text)
 

@@ -3,7 +3,8 @@
     a. what a policy of time has come to carries its deadline, or an earlier one; the lock up to the day that its table
        says was begun is recorded; and so is one for everything that was due before that
     b. for every event that a policy has come to, and for all that the ledger had grown by, a lock is recorded
-    c. whatever superseded a version past the deadline of a policy of time that was enabled names an override
+    c. whatever superseded a version past the deadline of a policy of time that was enabled names an override, and in
+       mode compliance nothing did
 
 What is due and in no lock because none was begun since is no finding: the guard obeys the deadline, and a beat that was
 missed is made good. A policy is looked at as it was set last, and only for what came SLACK after that: what was

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 
 from locking import policies
 from tests.attacks.locked_ledger import ASKED, COMPLIANCE, FREE, GOVERNANCE, HOLD, OVERRIDDEN, PAST, PENDING
-from tests.attacks.locked_sql import LEDGER, amend, at, entry, lock, override
+from tests.attacks.locked_sql import LEDGER, amend, at, entry, lock, overridden, override
 from tests.clusters import Database
 
 APP, APPROVER, OWNER = "auditlog_app", "auditlog_approver", "auditlog_owner"
@@ -77,6 +77,7 @@ CLAUSES: dict[str, Clause] = {
     "policy that has not come to it": why("p.next_leaf <= OLD.leaf_index", PENDING),
     "override that is not named": why("TG_OP = 'DELETE' OR replace(convert_from(NEW.record, 'UTF8'), '\\u0000', '\\u2400')::json\n"
         "                #>> '{amendment,override}' IS DISTINCT FROM OLD.override_id::text", OVERRIDDEN),
+    "override of what a policy puts under compliance": Clause("entry_lock_guard", "p.kind = 'compliance'", "false", "UNDER COMPLIANCE"),
     # Locks.
     "scope": Clause("lock_start", "lock_scope - ARRAY['entries'", "'{}'::jsonb - ARRAY['entries'", start(scope='{"sql": "x"}')),
     "ledger of entries": Clause("lock_start", "AND l.kind = 'activity'", "",
@@ -173,6 +174,11 @@ PREPARED: dict[str, tuple[str, str]] = {
     "USED": (
         recorded(_APPROVED, _REQUESTED) + f"UPDATE lock_overrides SET reviewed_record = {of_kind(_APPROVED)} WHERE state = 'approved'",
         f"SELECT override_decide({override('requested')}, 'anton', true, {of_kind(_APPROVED)})",
+    ),
+    "UNDER COMPLIANCE": (
+        f"UPDATE lock_policies SET kind = 'compliance', scope = '{{\"leaf_from\": {OVERRIDDEN}, \"leaf_to\": {OVERRIDDEN + 1}}}' "
+        "WHERE name = 'pending'",
+        overridden(override("approved"))(OVERRIDDEN),
     ),
     "DUE": (
         recorded("auditlog.lock-policy.set", "'pending'") + "ALTER TABLE activity_logs DISABLE TRIGGER USER; "
