@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 VIEW_PERMISSION = "exports.view_export"
+_READING = "Reading and checking entries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,24 @@ class Progress:
     """How far an export is. `rate` is in entries a second; what cannot be said yet is None."""
 
     entries: int
+    leaves: int
     percent: int
     rate: float | None
     left: timedelta | None
     is_joining: bool
+
+    @property
+    def stage(self) -> str:
+        """What is done now."""
+        return "All entries are read; the files are joined and signed" if self.is_joining else _READING
+
+    @property
+    def words(self) -> str:
+        """What is done by now, and how long the rest takes."""
+        done = f"{self.entries:,} entries"
+        if self.rate is None or self.is_joining:
+            return done
+        return f"{done}, {self.rate:,.0f} a second, about {self.left} left"
 
 
 class Signer(NamedTuple):
@@ -65,6 +80,7 @@ def progress(export: Export) -> Progress:
     is_under_way = bool(done and seconds and export.is_open)
     return Progress(
         entries=entries,
+        leaves=leaves,
         percent=100 * done // leaves if leaves else 100,
         rate=entries / seconds if is_under_way else None,
         left=timedelta(seconds=int(seconds * (leaves - done) / done)) if is_under_way else None,

@@ -39,7 +39,7 @@ from signing.ledger import sign_checkpoint
 from signing.queries import export_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from activity.extraction import Span
@@ -112,14 +112,14 @@ def order(
     return Ordered(export, few is not None)
 
 
-def work(*, export: UUID) -> None:
+def work(*, export: UUID, after_part: Callable[[], None] = lambda: None) -> None:
     """Make parts of an export until no other is left, and join them if all are made.
 
     Whatever stops it for good is the failure of the export, told to whoever ordered it and no error here.
     """
     try:
         while _make_next_part(export):
-            pass
+            after_part()
         _finish(export)
     except BadTimeStampError as error:
         _wait(export, str(error))

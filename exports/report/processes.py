@@ -74,7 +74,13 @@ def renderers(number: int = PROCESSES) -> Iterator[Renderers]:
         children = []
         for _ in range(number):
             child = subprocess.Popen(
-                command, cwd=_PROJECT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command,
+                cwd=_PROJECT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                process_group=0,  # Ctrl-C at a terminal is for us, who end them, and not for each of them
             )
             stack.enter_context(child)
             stack.callback(child.kill)

@@ -198,7 +198,7 @@ def test_a_large_export_shows_how_far_it_is(olivia: User, monkeypatch: pytest.Mo
 
 def test_large_numbers_are_grouped() -> None:
     running = Export(id=UUID(int=1), state=Export.State.RUNNING)
-    far = queries.Progress(1_234_567, 10, 8_765.4, timedelta(seconds=130), is_joining=False)
+    far = queries.Progress(1_234_567, 2_000_000, 10, 8_765.4, timedelta(seconds=130), is_joining=False)
     shown = render_to_string("exports/progress.html", {"export": running, "progress": far})
     assert "1,234,567 entries, 8,765 a second, about 0:02:10 left" in shown
 

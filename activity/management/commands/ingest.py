@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -28,6 +27,7 @@ from activity.management.ingestion import Ingestion
 from activity.models import ActivityLog
 from activity.queries import ACTIVITY_LEDGER
 from signing.errors import LedgerNotFoundError, SigningError
+from signing.management.progress import ProgressLine
 from signing.management.teaching import TeachingCommand
 from signing.models import Ledger
 from signing.queries import latest_checkpoint, ledger_named
@@ -54,7 +54,6 @@ examples:
 """
 _SHOWN_FAULTS = 10
 _DRY_RUN_FAULTS = 100
-_TERMINAL_SECONDS, _LINE_SECONDS = 0.2, 10.0
 _INTERRUPTED = 130
 
 
@@ -90,10 +89,10 @@ class Command(TeachingCommand):
                 self._ingest(ingestion, options["file"])
 
     def _ingest(self, ingestion: Ingestion, name: str) -> None:
-        progress = _Progress(self.stderr)
+        progress = ProgressLine(self.stderr)
         try:
             for _ in ingestion.batches():
-                progress.show(ingestion)
+                progress.show(_how_far(ingestion))
         except BadUnitsError as error:
             progress.end()
             raise CommandError("\n".join([*_fault_lines(error), _how_to_go_on(ingestion, error)])) from error
@@ -196,28 +195,6 @@ def _how_to_go_on(ingestion: Ingestion, error: BadUnitsError | None = None) -> s
     return f"{recorded}fix {unit} {error.faults[0].number:,} and run the same command again: nothing is recorded twice."
 
 
-class _Progress:
-    """One line that changes on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._terminal = stream.isatty()
-        self._interval = _TERMINAL_SECONDS if self._terminal else _LINE_SECONDS
-        self._last = time.monotonic()
-        self._shown = False
-
-    def show(self, ingestion: Ingestion) -> None:
-        """Say how far it is, not more often than makes sense."""
-        now = time.monotonic()
-        if now - self._last < self._interval:
-            return
-        self._last, self._shown = now, True
-        events = ingestion.recorded + ingestion.already_there
-        text = f"{events:,} events, {ingestion.per_second:,.0f}/s, {ingestion.stream.unit} {ingestion.through:,}"
-        self._stream.write(f"\r{text}\033[K" if self._terminal else text, ending="" if self._terminal else "\n")
-        self._stream.flush()
-
-    def end(self) -> None:
-        """Leave the changing line."""
-        if self._terminal and self._shown:
-            self._stream.write("")
+def _how_far(ingestion: Ingestion) -> str:
+    events = ingestion.recorded + ingestion.already_there
+    return f"{events:,} events, {ingestion.per_second:,.0f}/s, {ingestion.stream.unit} {ingestion.through:,}"

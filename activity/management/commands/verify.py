@@ -18,6 +18,7 @@ from activity.report import Report
 from activity.verification import LedgerCheck
 from signing import anchors, trust
 from signing.errors import BadCheckpointError, BadKeyError, LedgerNotFoundError
+from signing.management.progress import ProgressLine
 from signing.models import Ledger
 from signing.queries import ledger_named
 from signing.verdicts import Verdict, outcome
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 EXIT = {Verdict.VALID: 0, Verdict.TAMPERED: 1, Verdict.CANNOT_TELL: 2}
 _MAX_PROCESSES = 64
 _SHOWN = 20  # findings a ledger on the terminal; --json has all that were kept
-_PROGRESS_SECONDS = 0.5
 
 
 class Command(BaseCommand):
@@ -100,19 +100,16 @@ class Command(BaseCommand):
         sys.exit(EXIT[verdict])
 
     def _progress(self) -> Callable[[LedgerCheck, int], None]:
-        started = shown_at = time.monotonic()
+        line, started = ProgressLine(self.stderr), time.monotonic()
 
         def show(check: LedgerCheck, done: int) -> None:
-            nonlocal started, shown_at
-            now = time.monotonic()
+            nonlocal started
             report = check.report
-            if now - shown_at > _PROGRESS_SECONDS or done == report.size:
-                shown_at = now
-                rate = (done - report.since) / max(now - started, 1e-9)
-                text = f"{report.ledger}: {done:,} of {report.size:,} leaves, {rate:,.0f}/s "
-                self.stderr.write("\r\x1b[K" if done == report.size else f"\r{text}", ending="")
+            rate = (done - report.since) / max(time.monotonic() - started, 1e-9)
+            line.show(f"{report.ledger}: {done:,} of {report.size:,} leaves, {rate:,.0f}/s")
             if done == report.size:
-                started = now
+                line.end()
+                started = time.monotonic()
 
         return show
 
