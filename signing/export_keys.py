@@ -2,6 +2,7 @@
 
     certify               key and certificate of the built-in CA, which is made when it is first needed
     request_certificate   key, and a request (PKCS#10) for a CA outside; add_certificate takes in what it answers
+    withdraw              the request is not needed any more: its key is destroyed
     import_pkcs12         key and certificate of a PKCS#12 file
     revoke                nobody signs with it any more; stolen: what it signed proves nothing without a time stamp
 
@@ -97,14 +98,19 @@ def add_certificate(*, key_id: str, content: bytes, by: str, reason: str) -> Exp
 
     Raises KeyStateError for a key that waits for none, BadCertificateError for another key's or one that may not sign.
     """
-    key = key_named(key_id)
-    if key.purpose != Purpose.EXPORT or key.state != State.PRE_ACTIVE:
-        raise KeyStateError(f"{key_id} is no export key that waits for a certificate")
+    key = _waiting(key_id)
     brought = certificates.read(content)
     own = next((one for one in brought if certificates.facts(one).public_key == bytes(key.public_key)), None)
     if own is None:
         raise BadCertificateError(f"no certificate in it is that of {key_id}")
     return _put_to_work(key, own, _complete_chain(own, brought), by=by, reason=reason)
+
+
+@transaction.atomic
+def withdraw(*, key_id: str, by: str, reason: str) -> ExportCertificate:
+    """Withdraw the request for a certificate, destroy its key, and return it. Raises KeyStateError if none waits."""
+    _waiting(key_id)
+    return revoke(key_id=key_id, by=by, reason=reason)
 
 
 @transaction.atomic
@@ -127,8 +133,7 @@ def revoke(*, key_id: str, by: str, reason: str, stolen: bool = False) -> Export
 
     Revoking that of the CA ends every certificate that it issued; the next `certify` makes another CA.
     """
-    key = key_named(key_id)
-    row = ExportCertificate.objects.select_for_update().filter(key=key).first()
+    key, row = _locked(key_id)
     if row is None:
         raise KeyStateError(f"{key_id} is no export key")
     if row.revoked_at is not None:
@@ -146,6 +151,20 @@ def revoke(*, key_id: str, by: str, reason: str, stolen: bool = False) -> Export
     elif key.state == State.ACTIVE:
         _retire(key, by=by, reason=reason)
     return row
+
+
+def _locked(key_id: str) -> tuple[SigningKey, ExportCertificate | None]:
+    """Return a key and its certificate, which nobody else changes until the transaction ends."""
+    row = ExportCertificate.objects.select_for_update().filter(key=key_id).first()
+    return key_named(key_id), row  # the key as it is once the lock is ours
+
+
+def _waiting(key_id: str) -> SigningKey:
+    """Return a key that waits for its certificate, locked. Raises KeyStateError for any other."""
+    key, _ = _locked(key_id)
+    if key.purpose != Purpose.EXPORT or key.state != State.PRE_ACTIVE:
+        raise KeyStateError(f"{key_id} is no export key that waits for a certificate")
+    return key
 
 
 def _ca(*, by: str, reason: str) -> Certified:

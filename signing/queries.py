@@ -137,6 +137,8 @@ def export_signer(person: str, *, at: datetime | None = None) -> Certified:
 
 
 def _why_nobody_signs(person: str, rows: Sequence[ExportCertificate]) -> str:
+    # A request that was withdrawn says nothing about the keys before it.
+    rows = [row for row in rows if row.certificate is not None or row.key.state == SigningKey.State.PRE_ACTIVE]
     if not rows:
         return f"{person} has no export key: make one under Exports, or with ./auditlog export_keys create"
     newest = rows[0]

@@ -131,6 +131,10 @@ def destroy_key(*, key_id: str, by: str, reason: str) -> SigningKey:
     key = key_named(key_id)
     if key.state == State.ACTIVE:
         raise KeyStateError(f"{key_id} is active: rotate it first")
+    if key.state == State.PRE_ACTIVE and key.purpose not in SigningKey.LOG_PURPOSES:
+        raise KeyStateError(
+            f"{key_id} waits for a certificate: withdraw the request for it, with ./auditlog export_keys revoke"
+        )
     if key.sealed_private_key is None:
         raise KeyStateError(f"the private half of {key_id} is destroyed already")
     step_key(key, State.DESTROYED, sealed_private_key=None)

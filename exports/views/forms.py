@@ -13,6 +13,8 @@ from signing.certificates import EXPORT_ALGORITHMS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from signing.models import ExportCertificate
+
 _MAX_FILE = 1_000_000  # bytes of a certificate or PKCS#12 file
 _ALGORITHMS = {"ES256": "ECDSA P-256", "RS256": "RSA 3072"}
 
@@ -66,6 +68,16 @@ class CertificateForm(KeyForm):
     def clean_file(self) -> bytes:
         """Return the content."""
         return _content(self.cleaned_data["file"])
+
+
+class WithdrawForm(KeyForm):
+    """Which request is not needed any more."""
+
+    def offer(self, waiting: Iterable[ExportCertificate]) -> None:
+        """Let one of these requests be chosen, the newest unless somebody says otherwise."""
+        choices = [(row.key_id, f"{row.created_at:%Y-%m-%d %H:%M} UTC, {row.key_id}") for row in waiting]
+        self.fields["key"] = forms.ChoiceField(label="Request of", choices=choices[::-1])
+        self.order_fields(["key"])
 
 
 class Pkcs12Form(KeyForm):

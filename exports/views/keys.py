@@ -1,4 +1,7 @@
-"""`/exports/key/`: the export key of whoever asks: made here, asked for elsewhere, brought along, revoked."""
+"""`/exports/key/`: the export key of whoever asks: made here, asked for elsewhere, brought along, revoked.
+
+Whose key a step is about is read from whoever asks, never from what is sent; of several requests he chooses among his.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from exports import queries
-from exports.views.forms import CertificateForm, KeyForm, NewKeyForm, Pkcs12Form
+from exports.views.forms import CertificateForm, KeyForm, NewKeyForm, Pkcs12Form, WithdrawForm
 from exports.views.orders import Exporting
 from signing import export_keys
 from signing.errors import SigningError
@@ -53,6 +56,13 @@ STEPS = {
         "Take it in",
         "Your certificate is in use.",
     ),
+    "withdraw": Step(
+        "Withdraw a request",
+        "No certificate is brought for it any more, and its key is destroyed. The key that signs now stays.",
+        WithdrawForm,
+        "Withdraw",
+        "The request is withdrawn.",
+    ),
     "import": Step(
         "Bring a key that you have",
         "A PKCS#12 file with key, certificate and issuers. ECDSA P-256, or RSA from 3072 bits.",
@@ -90,7 +100,7 @@ class Key(Exporting):
         step = request.POST.get("step", "")
         if step not in self._offered():
             return self._page(status=400)
-        form = STEPS[step].form(request.POST, request.FILES)
+        form = self._form(step, request.POST, request.FILES)
         if not form.is_valid():
             return self._page(step, form, status=400)
         try:
@@ -121,6 +131,10 @@ class Key(Exporting):
         username = self._who()["by"]
         export_keys.add_certificate(key_id=waiting.key_id, content=said["file"], by=username, reason=said["reason"])
 
+    def withdraw(self, said: dict[str, Any]) -> None:
+        """Withdraw a request."""
+        export_keys.withdraw(key_id=said["key"], by=self._who()["by"], reason=said["reason"])
+
     def bring_key(self, said: dict[str, Any]) -> None:
         """Take a key with its certificate."""
         export_keys.import_pkcs12(**self._who(), content=said["file"], password=said["password"], reason=said["reason"])
@@ -139,17 +153,23 @@ class Key(Exporting):
         return list(ExportCertificate.objects.filter(person=self._who()["person"], key__state=state))
 
     def _offered(self) -> list[str]:
-        needed = {"certificate": SigningKey.State.PRE_ACTIVE, "revoke": SigningKey.State.ACTIVE}
+        waiting = SigningKey.State.PRE_ACTIVE
+        needed = {"certificate": waiting, "withdraw": waiting, "revoke": SigningKey.State.ACTIVE}
         return [step for step in STEPS if step not in needed or self._rows(needed[step])]
+
+    def _form(self, step: str, *sent: Any, **options: Any) -> KeyForm:
+        form = STEPS[step].form(*sent, **options)
+        if isinstance(form, WithdrawForm):
+            form.offer(self._rows(SigningKey.State.PRE_ACTIVE))
+        return form
 
     def _page(self, step: str = "", form: KeyForm | None = None, *, status: int = 200) -> HttpResponse:
         name = self.person.get_full_name() or self.person.get_username()
         steps = []
         for one in self._offered():
             about = STEPS[one]
-            shown = (
-                form if form is not None and one == step else about.form(auto_id=f"{one}_%s", initial={"name": name})
-            )
+            shown = form if one == step else None
+            shown = shown or self._form(one, auto_id=f"{one}_%s", initial={"name": name})
             steps.append((about.title, one, about.help, shown, about.button))
         shown_to = {"signer": queries.signer_of(self.request.user), "steps": steps}
         return render(self.request, "exports/key.html", shown_to, status=status)
@@ -159,6 +179,7 @@ _DO: dict[str, Callable[[Key, dict[str, Any]], bytes | None]] = {
     "create": Key.create,
     "request": Key.request_certificate,
     "certificate": Key.bring_certificate,
+    "withdraw": Key.withdraw,
     "import": Key.bring_key,
     "revoke": Key.revoke,
 }

@@ -15,7 +15,7 @@ from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from signing import key_texts, services, trusted_anchors
+from signing import export_keys, key_texts, services, trusted_anchors
 from signing.admin.steps import ReasonForm, posted, step_page, taken, username
 from signing.algorithms import ALGORITHMS
 from signing.errors import (
@@ -43,11 +43,14 @@ _SLOTS = [*((Purpose.ENTRY, name) for name in ALGORITHMS), (Purpose.CHECKPOINT, 
 
 def possible(key: SigningKey, *, has_private_half: bool) -> list[tuple[str, str]]:
     """Return the steps that may be taken with a key beside rotation, as names and labels."""
+    if key.purpose == Purpose.EXPORT and key.state == State.PRE_ACTIVE:
+        return [("withdraw", "Withdraw the request")]
     steps = []
     others = SigningKey.objects.filter(purpose=key.purpose, state=State.ACTIVE).exclude(pk=key.pk)
     if key.purpose == Purpose.CHECKPOINT and key.state == State.ACTIVE and others.exists():
         steps.append(("retire", "Retire"))
-    steps.append(("compromise", "Mark compromised"))
+    if key.purpose in SigningKey.LOG_PURPOSES:  # of people's keys the command does it
+        steps.append(("compromise", "Mark compromised"))
     if key.state != State.ACTIVE and has_private_half:
         steps.append(("destroy", "Destroy"))
     return steps
@@ -89,45 +92,31 @@ def rotate(pages: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
 
 def retire(pages: ReadOnlyAdmin, request: HttpRequest, key: SigningKey) -> HttpResponse:
     """End the overlap of a checkpoint key."""
-    form = ReasonForm(posted(request))
-
-    def step() -> None:
-        services.retire_key(key_id=key.pk, by=username(request), reason=form.cleaned_data["reason"])
-
-    if form.is_valid() and _taken(request, form, step):
-        messages.success(request, f"The key {key} is retired. The checkpoints that it signed stay valid.")
-        return HttpResponseRedirect(_address(key))
-    return step_page(
+    return _one_step(
         pages,
         request,
+        key,
+        services.retire_key,
         title=f"Retire {key}",
-        form=form,
         consequences=[
             "It signs no further checkpoint. Those that it signed stay valid for ever.",
             "Hand the lines of the new key out before: who has the old ones alone needs a checkpoint that both signed.",
             "It never becomes active again.",
         ],
         button="Retire",
-        cancel=_address(key),
+        done=f"The key {key} is retired. The checkpoints that it signed stay valid.",
     )
 
 
 def destroy(pages: ReadOnlyAdmin, request: HttpRequest, key: SigningKey) -> HttpResponse:
     """Erase a private half."""
-    form = ReasonForm(posted(request))
-
-    def step() -> None:
-        services.destroy_key(key_id=key.pk, by=username(request), reason=form.cleaned_data["reason"])
-
-    if form.is_valid() and _taken(request, form, step):
-        messages.success(request, f"The private half of {key} is erased.")
-        return HttpResponseRedirect(_address(key))
     public = key_texts.is_public(key)
-    return step_page(
+    return _one_step(
         pages,
         request,
+        key,
+        services.destroy_key,
         title=f"Destroy {key}",
-        form=form,
         consequences=[
             "Its sealed private half is erased for good. Nothing brings it back.",
             "What it signed stays verifiable with its public half."
@@ -136,9 +125,48 @@ def destroy(pages: ReadOnlyAdmin, request: HttpRequest, key: SigningKey) -> Http
             "Older backups of the database still hold the sealed half, until they age out.",
         ],
         button="Destroy for good",
-        cancel=_address(key),
+        done=f"The private half of {key} is erased.",
         danger=True,
     )
+
+
+def withdraw(pages: ReadOnlyAdmin, request: HttpRequest, key: SigningKey) -> HttpResponse:
+    """Withdraw somebody's request for a certificate."""
+    return _one_step(
+        pages,
+        request,
+        key,
+        export_keys.withdraw,
+        title=f"Withdraw the request of {key}",
+        consequences=[
+            "No certificate is taken in for it any more, and its key is destroyed. It never signed anything.",
+            "Whoever asked can ask anew under Exports; the key that signs for him now stays.",
+        ],
+        button="Withdraw the request",
+        done=f"The request of {key} is withdrawn.",
+        danger=True,
+    )
+
+
+def _one_step(
+    pages: ReadOnlyAdmin,
+    request: HttpRequest,
+    key: SigningKey,
+    take: Callable[..., object],
+    *,
+    done: str,
+    **page: Any,
+) -> HttpResponse:
+    """Ask why, and take a step that needs nothing else."""
+    form = ReasonForm(posted(request))
+
+    def step() -> None:
+        take(key_id=key.pk, by=username(request), reason=form.cleaned_data["reason"])
+
+    if form.is_valid() and _taken(request, form, step):
+        messages.success(request, done)
+        return HttpResponseRedirect(_address(key))
+    return step_page(pages, request, form=form, cancel=_address(key), **page)
 
 
 class CompromiseForm(ReasonForm):

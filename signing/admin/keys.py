@@ -4,6 +4,7 @@
     KEY/retire/          end the overlap of a checkpoint key
     KEY/compromise/      say that it was stolen
     KEY/destroy/         erase the private half
+    KEY/withdraw/        withdraw somebody's request for a certificate
 
 The steps themselves are in key_steps.py.
 """
@@ -24,7 +25,7 @@ from signing.admin import key_steps
 from signing.admin.pages import Link, PlainChangeList, ReadOnlyAdmin, Section, badge, code, text_block
 from signing.admin.steps import step_urls
 from signing.jws import public_jwk
-from signing.models import KeyWindow, SigningKey
+from signing.models import ExportCertificate, KeyWindow, SigningKey
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
-State = SigningKey.State
+Purpose, State = SigningKey.Purpose, SigningKey.State
 
 
 @admin.register(SigningKey)
@@ -78,6 +79,7 @@ class SigningKeyAdmin(ReadOnlyAdmin):
             "retire": partial(key_steps.retire, self),
             "compromise": partial(key_steps.compromise, self),
             "destroy": partial(key_steps.destroy, self),
+            "withdraw": partial(key_steps.withdraw, self),
         }
         return [*step_urls(self, steps, may=self._may_step), *super().get_urls()]
 
@@ -97,10 +99,9 @@ class SigningKeyAdmin(ReadOnlyAdmin):
         """Return everything that is public about a key."""
         del request
         kept = "kept by the provider, sealed" if found.has_private_half else "destroyed"
-        purpose = "single entries" if found.purpose == SigningKey.Purpose.ENTRY else "where whole ledgers stand"
         key = [
             ("State", badge(found.state)),
-            ("Signs", purpose),
+            ("Signs", _what_it_signs(found)),
             ("Algorithm", found.algorithm if key_texts.is_public(found) else f"{found.algorithm}. {key_texts.HMAC}."),
             ("Created", found.created_at),
             ("Activated", found.activated_at),
@@ -133,6 +134,18 @@ class SigningKeyAdmin(ReadOnlyAdmin):
         return links
 
 
+def _what_it_signs(key: SigningKey) -> str:
+    if key.purpose == Purpose.EXPORT:
+        certificate = ExportCertificate.objects.filter(key=key).first()
+        return f"exports of {certificate.person if certificate else 'nobody'}"
+    words: dict[str, str] = {
+        Purpose.ENTRY: "single entries",
+        Purpose.CHECKPOINT: "where whole ledgers stand",
+        Purpose.CA: "certificates of people who export",
+    }
+    return words[key.purpose]
+
+
 def _windows(key: SigningKey) -> list[tuple[str, object]]:
     windows = KeyWindow.objects.filter(key=key).select_related("ledger").order_by("ledger__name")
     return [(window.ledger.name, key_texts.leaves(window)) for window in windows] or [("Nothing", "It never signed.")]
@@ -142,7 +155,7 @@ def _public_half(key: SigningKey) -> list[tuple[str, object]]:
     if not key.public_key:
         return [("None", "HMAC has one half alone, and whoever has it can also sign.")]
     facts: list[tuple[str, object]] = [("Fingerprint (SHA-256)", code(key_texts.fingerprint(key)))]
-    if key.purpose == SigningKey.Purpose.CHECKPOINT:
+    if key.purpose == Purpose.CHECKPOINT:
         return [*facts, ("Lines for trust files", text_block("\n".join(key_texts.vkeys(key))))]
     jwk = public_jwk(key.id, key.algorithm, bytes(key.public_key))
     if jwk is not None:

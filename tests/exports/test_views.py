@@ -23,7 +23,10 @@ from auditlog_project.roles import READER
 from exports import files, queries, services, tasks
 from exports.models import Export
 from exports.views import orders as views
+from signing import export_keys
+from signing.models import ExportCertificate
 from signing.services import open_ledger
+from tests.administrators import key_steps
 from tests.clusters import Database
 from tests.exports.ordering import made, orders, person
 from tests.signing.test_export_keys import outside_ca
@@ -161,6 +164,38 @@ def test_a_key_is_certified_elsewhere(site: Database) -> None:
     refused = client.post("/exports/key/", {"step": "certificate", "reason": "it came", "file": wrong})
     assert refused.status_code == 400
     assert 'role="alert"' in refused.content.decode()
+
+
+def test_a_request_is_withdrawn_by_whoever_made_it(site: Database) -> None:
+    client = signed_in(person("kim", has_key=False))
+    sent = {"step": "request", "name": "Kim Lee", "algorithm": "ES256", "reason": "our CA certifies"}
+    client.post("/exports/key/", sent)
+    client.post("/exports/key/", sent)
+    first, second = (row.key_id for row in ExportCertificate.objects.filter(person="kim"))
+    shown = page(client, "/exports/key/")
+    assert shown.index(f'value="{second}"') < shown.index(f'value="{first}"'), "the newest is offered first"
+    withdrawal = {"step": "withdraw", "key": first, "reason": "asked twice"}
+    assert client.post("/exports/key/", withdrawal, follow=True).redirect_chain == [("/exports/key/", 302)]
+    states = dict(ExportCertificate.objects.filter(person="kim").values_list("key_id", "key__state"))
+    assert states == {first: "destroyed", second: "pre-active"}
+    assert key_steps()[-1] == ("key.destroyed", "kim", "asked twice")
+    assert client.post("/exports/key/", withdrawal).status_code == 400
+    client.post("/exports/key/", withdrawal | {"key": second})
+    assert "kim has no export key" in page(client, "/exports/key/")
+    assert 'value="withdraw"' not in page(client, "/exports/key/")
+
+
+def test_nobody_withdraws_what_is_not_his_or_no_request(olivia: User) -> None:
+    waiting, _ = export_keys.request_certificate(person="olivia", by="olivia", reason="our CA")
+    other = signed_in(person("otto", has_key=False))
+    export_keys.request_certificate(person="otto", by="otto", reason="our CA")
+    withdrawal = {"step": "withdraw", "key": waiting.key_id, "reason": "mischief"}
+    assert other.post("/exports/key/", withdrawal).status_code == 400
+    at_work = ExportCertificate.objects.get(person="olivia", key__state="active")
+    assert signed_in(olivia).post("/exports/key/", withdrawal | {"key": at_work.key_id}).status_code == 400
+    assert signed_in(olivia).post("/exports/key/", withdrawal | {"reason": ""}).status_code == 400
+    states = set(ExportCertificate.objects.filter(person="olivia").values_list("key__state", flat=True))
+    assert states == {"active", "pre-active"}
 
 
 def test_a_key_is_brought_along(site: Database, tmp_path: Path) -> None:

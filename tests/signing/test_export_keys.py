@@ -1,6 +1,7 @@
 """Export keys: how somebody comes by one, that only he signs with it, and that verification sees every step."""
 
 import io
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 
 from signing import certificates, cms, export_keys, services
 from signing.errors import BadCertificateError, ExportKeyError, KeyStateError
 from signing.models import ExportCertificate, SigningKey
 from signing.queries import export_signer, jwks
+from tests.administrators import key_steps
 from tests.clusters import Database
-from tests.signing.installation import findings, unguarded, verify
+from tests.signing.installation import findings, unguarded, verify, wait_until
 from tests.signing.issued import authority
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
@@ -151,10 +154,70 @@ def test_a_certificate_of_another_key_or_without_its_issuer_is_refused() -> None
 
 
 def test_a_request_can_be_withdrawn() -> None:
-    waiting, _ = export_keys.request_certificate(person="ada", **BY)
-    export_keys.revoke(key_id=waiting.key_id, **BY)
+    waiting, request = export_keys.request_certificate(person="ada", **BY)
+    export_keys.withdraw(key_id=waiting.key_id, **BY)
     assert SigningKey.objects.get(pk=waiting.key_id).sealed_private_key is None
+    assert [name for name, _, _ in key_steps()][-2:] == ["certificate.revoked", "key.destroyed"]
     assert findings(verify()) == []
+    own, ca = outside_ca(x509.load_pem_x509_csr(request).public_key())
+    with pytest.raises(KeyStateError, match="no export key that waits"):
+        export_keys.add_certificate(key_id=waiting.key_id, content=own + ca, **BY)
+    with pytest.raises(ExportKeyError, match="ada has no export key"):
+        export_signer("ada")
+
+
+def test_only_a_request_is_withdrawn() -> None:
+    row = certify()
+    with pytest.raises(KeyStateError, match="no export key that waits"):
+        export_keys.withdraw(key_id=row.key_id, **BY)
+    assert signs("ada") == certificates.fingerprint(bytes(row.certificate or b""))
+
+
+def test_a_withdrawn_request_does_not_hide_what_became_of_the_key_before() -> None:
+    export_keys.revoke(key_id=certify().key_id, **BY)
+    waiting, _ = export_keys.request_certificate(person="ada", **BY)
+    export_keys.withdraw(key_id=waiting.key_id, **BY)
+    with pytest.raises(ExportKeyError, match="the certificate of ada was revoked on"):
+        export_signer("ada")
+
+
+def test_the_key_of_a_request_is_not_destroyed_without_withdrawing_it() -> None:
+    waiting, _ = export_keys.request_certificate(person="ada", **BY)
+    with pytest.raises(KeyStateError, match="withdraw the request"):
+        services.destroy_key(key_id=waiting.key_id, **BY)
+
+
+def test_a_certificate_that_comes_in_the_same_moment_keeps_its_key() -> None:
+    """Whoever withdraws waits for whoever brings it, and then sees a key that is at work."""
+    waiting, request = export_keys.request_certificate(person="ada", **BY)
+    own, ca = outside_ca(x509.load_pem_x509_csr(request).public_key())
+    refused: list[KeyStateError] = []
+
+    def withdraw() -> None:
+        try:
+            export_keys.withdraw(key_id=waiting.key_id, **BY)
+        except KeyStateError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=withdraw)
+    with transaction.atomic():
+        export_keys.add_certificate(key_id=waiting.key_id, content=own + ca, **BY)
+        other.start()
+        wait_until(_somebody_waits)
+    other.join()
+    assert len(refused) == 1
+    assert signs("ada") == certificates.fingerprint(certificates.read(own)[0])
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_locks waiting JOIN pg_locks held USING (pid) JOIN pg_database d ON d.oid = held.database "
+            "WHERE NOT waiting.granted AND d.datname = current_database()"
+        )
+        return bool(cursor.fetchall())
 
 
 def pkcs12_file(tmp_path: Path) -> Path:
@@ -206,9 +269,9 @@ def test_a_certificate_names_somebody(name: str) -> None:
 def test_the_database_refuses_what_is_no_step(fresh_database: Database, statement: str) -> None:
     row = certify()
     export_keys.revoke(key_id=row.key_id, **BY)
-    for connection in (fresh_database.app(), fresh_database.owner()):
+    for session in (fresh_database.app(), fresh_database.owner()):
         with pytest.raises(psycopg.Error) as refused:
-            connection.execute(statement)
+            session.execute(statement)
         assert refused.value.sqlstate in {"AL001", "AL005", "42501"}
 
 
@@ -263,6 +326,13 @@ def test_the_command_goes_through_the_life_of_a_key(tmp_path: Path, monkeypatch:
         run("revoke", ExportCertificate.objects.exclude(revoked_at=None).get().key_id, *why)
     with pytest.raises(CommandError, match="cannot be read"):
         run("install", waiting.key_id, str(tmp_path / "missing"), *why)
+
+
+def test_the_command_says_that_a_request_is_withdrawn() -> None:
+    waiting, _ = export_keys.request_certificate(person="ada", **BY)
+    said = run("revoke", waiting.key_id, "--reason", "asked twice")
+    assert said == f"The request for a certificate of {waiting.key_id} is withdrawn: the key is destroyed.\n"
+    assert "destroyed, request withdrawn 20" in run("list")
 
 
 def export_key_of(person: str) -> str:

@@ -29,7 +29,8 @@ Keys and certificates with which people sign their exports. Every step is record
   create    key and certificate of the built-in CA, which is made when it is first needed
   request   key, and a request (PKCS#10, PEM) for a CA of your own; install takes in what it answers
   import    key and certificate of a PKCS#12 file (.p12, .pfx)
-  revoke    nobody signs with it any more; --stolen, if somebody else could have
+  revoke    nobody signs with it any more; --stolen, if somebody else could have. A request for a certificate that has
+            not come is withdrawn so
 
 examples:
   ./auditlog export_keys create ada --name "Ada Lovelace" --reason "compliance officer"
@@ -135,6 +136,9 @@ class Command(TeachingCommand):
     def _revoke(self, options: dict[str, Any]) -> None:
         given: dict[str, Any] = {"key_id": options["key"], "stolen": options["stolen"]}
         row = export_keys.revoke(**given | accountable(options))
+        if row.certificate is None:
+            self.stdout.write(f"The request for a certificate of {row.key_id} is withdrawn: the key is destroyed.")
+            return
         self.stdout.write(f"{row.key_id} is revoked: nothing is signed with it any more.")
         self.stdout.write("Tell those who verify: a file that was exported before does not know of it.")
 
@@ -153,6 +157,8 @@ def _of_person(steps: Any, name: str, summary: str) -> ArgumentParser:
 
 
 def _state(row: ExportCertificate) -> str:
+    if row.revoked_at is not None and row.certificate is None:
+        return f"{row.key.state}, request withdrawn {row.revoked_at:%Y-%m-%d}"
     if row.revoked_at is not None:
         return f"{row.key.state}, revoked {row.revoked_at:%Y-%m-%d}"
     if row.certificate is None:
