@@ -65,16 +65,25 @@ class Ordered(NamedTuple):
 
 
 def order(
-    *, by: User, ledger: str, filters: Mapping[str, str], formats: Collection[str], purpose: str, case: str = ""
+    *,
+    by: User,
+    ledger: str,
+    filters: Mapping[str, str],
+    formats: Collection[str],
+    purpose: str,
+    case: str = "",
+    how: str = "",
 ) -> Ordered:
     """Order an export of what these filters find in the ledger as it stands now, and return it.
 
+    `how` it was ordered stands behind the purpose, if it is said: not every order is made by the account itself.
     Raises PermissionDenied, BadOrderError, QuotaError, ExportKeyError, BadQueryError, LedgerNotFoundError,
     ExportRefusedError if the ledger itself cannot be believed.
     """
     _require_right(by)
     of = ledger_for(by, ledger)
     source = source_of(of)
+    purpose = f"{purpose.strip()} ({how})" if how and purpose.strip() else purpose.strip()
     _require_sense(formats, source.formats, purpose, case)
     _require_filters(filters)
     export_signer(by.get_username())
@@ -98,7 +107,7 @@ def order(
             ledger=of,
             filters=filters,
             formats=[name for name in Export.Format.values if name in formats],
-            purpose=purpose.strip(),
+            purpose=purpose,
             case=case.strip(),
             checkpoint=note,
             size=head.size,
@@ -196,7 +205,7 @@ def _require_right_still(export: Export) -> None:
 def _require_sense(formats: Collection[str], known: Sequence[str], purpose: str, case: str) -> None:
     if not formats or not set(formats) <= set(known):
         raise BadOrderError(f"formats are one or more of {', '.join(known)}")
-    if not purpose.strip():
+    if not purpose:
         raise BadOrderError("an export needs a purpose: it stands on its first page")
     if len(purpose) > MAX_PURPOSE or len(case) > MAX_CASE or "\0" in purpose + case:
         raise BadOrderError(f"purpose and case have at most {MAX_PURPOSE} and {MAX_CASE} characters, none of them NUL")

@@ -40,6 +40,11 @@ SIGNER_USAGE = frozenset({"digital_signature", "non_repudiation"})
 CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
 
 
+def root_of(certificate: bytes, chain: Sequence[bytes]) -> bytes:
+    """Return the certificate above all: the last of the issuers, or the certificate itself if none is here."""
+    return [certificate, *chain][-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Certified:
     """Somebody who can sign: certificate and issuers up to the root (DER), and the function that signs.
@@ -58,8 +63,8 @@ class Certified:
 
     @property
     def root(self) -> bytes:
-        """The certificate above all, which verifiers pin (DER): the signer's own if it has no issuer here."""
-        return [self.certificate, *self.chain][-1]
+        """The certificate above all, which verifiers pin (DER)."""
+        return root_of(self.certificate, self.chain)
 
     @property
     def fingerprint(self) -> str:

@@ -32,7 +32,7 @@ def check_signer(found: Signature, report: Report, pins: Pins, claim: Claim | No
     if pins.holds_one_of([found.certificate, *found.chain]):  # 3
         report.ok(Name.SIGNER, f"pinned: {said.subject}, certified by {said.issuer}")
     else:
-        root = certificates.fingerprint([found.certificate, *found.chain][-1])
+        root = certificates.fingerprint(certificates.root_of(found.certificate, found.chain))
         report.cannot_tell(
             Name.SIGNER, f"intact, signer unknown: {said.subject}; the root above is SHA-256 {root} (--trust)"
         )

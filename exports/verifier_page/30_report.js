@@ -9,8 +9,8 @@ const [
   PROOFS, CHECKPOINT, ENTRY_SIGNATURES, CSV, JSON_DOCUMENT, PDF,
 ] = CHECKS;
 const SENTENCES = [
-  "All is right: nothing was changed, and every key is one that you pinned.",
-  "Something was CHANGED or does not belong: do not rely on this file.",
+  "All is right: nothing was changed, and every key is pinned.",
+  "Something was CHANGED or does not belong: do not rely on it.",
   "Nothing is wrong that can be seen, but something cannot be told.",
 ];
 const SENTENCE_MARKED =

@@ -412,6 +412,8 @@ def test_who_may_order(site: Database, olivia: User) -> None:
         ({"formats": []}, "formats are one or more of"),
         ({"formats": ["xls"]}, "formats are one or more of"),
         ({"purpose": "  "}, "needs a purpose"),
+        ({"purpose": " ", "how": "by command, ada"}, "needs a purpose"),
+        ({"purpose": "x" * 490, "how": "by command, ada"}, "at most 500"),
         ({"purpose": "x" * 501}, "at most 500"),
         ({"case": "a\0b"}, "none of them NUL"),
     ],

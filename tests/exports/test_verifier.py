@@ -97,7 +97,7 @@ def test_an_entry_that_was_tampered_with_goes_out_marked_and_is_seen() -> None:
     report = checked(replace(EXPORT, ledger=tuple(silent), tree=tree).container())
     assert report.exit_code == 1
     assert "it is not marked" in report.table()
-    assert "do not rely on this file" in report.sentence
+    assert "do not rely on it" in report.sentence
 
 
 # A sample first; then every byte, in slices that the processes of a run share.

@@ -77,8 +77,6 @@ class Command(TeachingCommand):
             raise CommandError(f"there is no open account {options['account']}")
         if not options["to"].is_dir():
             raise CommandError(f"{options['to']} is no directory")
-        if not options["purpose"].strip():
-            raise CommandError("an export needs a purpose: it stands on its first page")
         try:
             export = _ordered(account, options)
             try:
@@ -158,8 +156,9 @@ def _ordered(account: User, options: dict[str, Any]) -> Export:
         ledger=options["ledger"],
         filters=_filters(options["filters"]),
         formats=options["formats"] or [Export.Format.CSV],
-        purpose=f"{options['purpose']} (by command, {operator()})",
+        purpose=options["purpose"],
         case=options["case"],
+        how=f"by command, {operator()}",
     ).export
 
 

@@ -143,10 +143,10 @@ class Command(TeachingCommand):
         self.stdout.write("Tell those who verify: a file that was exported before does not know of it.")
 
     def _say(self, row: ExportCertificate) -> None:
-        said = certificates.facts(bytes(row.certificate or b""))
+        certificate = bytes(row.certificate or b"")
+        said, root = certificates.facts(certificate), certificates.root_of(certificate, [*map(bytes, row.chain)])
         self.stdout.write(f"{row.key_id} signs the exports of {row.person} until {said.not_after:%Y-%m-%d}.")
         self.stdout.write(f"  {said.subject}, issued by {said.issuer}")
-        root = bytes(row.chain[-1]) if row.chain else bytes(row.certificate or b"")
         self.stdout.write(f"  those who verify pin the CA: SHA-256 {certificates.fingerprint(root)}")
 
 
