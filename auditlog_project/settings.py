@@ -297,8 +297,9 @@ FILE_UPLOAD_HANDLERS = [
 # Where browsers find this server, for links in e-mails and reports; "": they have none.
 AUDITLOG_PUBLIC_URL = env.str("AUDITLOG_PUBLIC_URL", default="")
 # What apps above activity show beside an entry on its page: functions that take request and entry and return an
-# activity.views.panels.Panel, or None.
+# activity.panels.Panel, or None. On its page in the admin nothing can be done, and little is read.
 AUDITLOG_ENTRY_PANELS = ["locking.panels.locks_of_entry", "metaaudit.panels.seen_by"]
+AUDITLOG_ADMIN_ENTRY_PANELS = ["locking.panels.newest_of_entry"]
 # Seconds in which a request must have arrived whole; large ones get more, see slow_clients.py.
 AUDITLOG_REQUEST_SECONDS = env.int("AUDITLOG_REQUEST_SECONDS", default=20)
 # Largest `data` of one event that is kept beside its record, in bytes.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection
-from django.db.models import BigIntegerField, BooleanField, Q, UUIDField
+from django.db.models import BigIntegerField, BooleanField, F, Q, UUIDField
 from django.db.models.expressions import RawSQL
 
 from activity.errors import EntryLockedError
@@ -183,8 +183,11 @@ def progress(made: LogLock) -> int | None:
     return min(100 * reached // max(end, 1), 99)
 
 
-def ended_locks_over(entry: ActivityLog) -> QuerySet[LogLock]:
-    """Return the locks that have ended and whose scope the entry, as it is now, was in; the newest first."""
+def ended_locks_over(entry: ActivityLog, *, among: int | None = None) -> QuerySet[LogLock]:
+    """Return the locks that have ended and whose scope the entry, as it is now, was in; the newest first.
+
+    `among` so many of the newest locks of its ledger, so that little is read; all of them unless it is said.
+    """
     fell_under = RawSQL(
         "EXISTS (SELECT FROM public.activity_logs a WHERE a.id = %s AND public.lock_matches(log_locks.scope, a))",
         [entry.pk],
@@ -195,6 +198,8 @@ def ended_locks_over(entry: ActivityLog) -> QuerySet[LogLock]:
         state__in=[LogLock.State.RELEASED, LogLock.State.EXPIRED],
         in_force_at__gte=entry.recorded_at,
     )
+    if among is not None:
+        ended = ended.filter(pk__in=LogLock.objects.filter(ledger=entry.ledger_id).order_by("-pk").values("pk")[:among])
     return ended.filter(fell_under).order_by("-pk")
 
 
@@ -234,7 +239,8 @@ def ledgers_of(made: LockOverride) -> list[str]:
 
 def overrides_of(entry: ActivityLog) -> QuerySet[LockOverride]:
     """Return the overrides that name an entry, the newest first."""
-    return LockOverride.objects.filter(entries__contains=[entry.pk]).order_by("-pk")
+    # By an expression: for the first few in the order of an index, PostgreSQL reads every override that there is.
+    return LockOverride.objects.filter(entries__contains=[entry.pk]).order_by((F("pk") + 0).desc())
 
 
 def policies_in(ledgers: Iterable[str]) -> QuerySet[LockPolicy]:

@@ -24,11 +24,16 @@ from locking.models import LockOverride, LogLock
 from locking.wording import counted, end_words, moment_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+
     from activity.models import ActivityLog
     from activity.retrieval import Checked
     from signing.verdicts import Verdict
 
 ENDED_LOCKS, OVERRIDES = 20, 50  # that the page of an entry shows at most
+_NEWEST_LOCKS = 500  # of its ledger, among which the admin looks for those that an entry was under
 _STEPS = {
     "lock.started": "Lock begun",
     "lock.in-force": "In force",
@@ -126,13 +131,31 @@ def _until(said: dict[str, Any]) -> str:
 
 def of_entry(entry: ActivityLog) -> list[Moment]:
     """Return the locks that an entry was or is under, its overrides and its versions, the first one first."""
-    locks = [*queries.locks_of(entry), *queries.ended_locks_over(entry)[:ENDED_LOCKS]]
+    ended = queries.ended_locks_over(entry)[:ENDED_LOCKS]
+    return _moments(
+        entry, [*queries.locks_of(entry), *ended], queries.overrides_of(entry)[:OVERRIDES], _versions(entry)
+    )
+
+
+def newest_of_entry(entry: ActivityLog, most: int) -> list[Moment]:
+    """Return the newest of these; of locks that have ended, those among the newest of its ledger are looked at."""
+    ended = queries.ended_locks_over(entry, among=_NEWEST_LOCKS)[:most]
+    locks = [*queries.locks_of(entry)[:most], *ended]
+    return _moments(entry, locks, queries.overrides_of(entry)[:most], _versions(entry)[:most])[-most:]
+
+
+def _moments(
+    entry: ActivityLog,
+    locks: Iterable[LogLock],
+    overrides: Iterable[LockOverride],
+    versions: Iterable[ActivityRevision],
+) -> list[Moment]:
     moments = [Moment(entry.recorded_at, "Recorded", visible(entry.source))]
     for lock in locks:
         moments += _lock_moments(lock)
-    for made in queries.overrides_of(entry)[:OVERRIDES]:
+    for made in overrides:
         moments += _override_moments(made)
-    moments += _versions(entry)
+    moments += map(_version_moment, versions)
     if entry.locks_at is not None:
         moments.append(_deadline(entry.locks_at))
     return sorted(moments, key=lambda moment: moment.at)
@@ -171,18 +194,19 @@ def _override_moments(made: LockOverride) -> list[Moment]:
     return moments
 
 
-def _versions(entry: ActivityLog) -> list[Moment]:
-    found = ActivityRevision.objects.filter(entry_id=entry.pk).order_by("revision")
-    return [
-        Moment(
-            version.superseded_at,
-            f"Revision {version.revision} superseded",
-            "",
-            "under no override" if version.override_id is None else f"under override {version.override_id}",
-            "" if version.override_id is None else reverse("override", args=[version.override_id]),
-        )
-        for version in found
-    ]
+def _versions(entry: ActivityLog) -> QuerySet[ActivityRevision]:
+    """Return the versions that an entry had, the newest first."""
+    return ActivityRevision.objects.filter(entry_id=entry.pk).order_by("-revision")
+
+
+def _version_moment(version: ActivityRevision) -> Moment:
+    return Moment(
+        version.superseded_at,
+        f"Revision {version.revision} superseded",
+        "",
+        "under no override" if version.override_id is None else f"under override {version.override_id}",
+        "" if version.override_id is None else reverse("override", args=[version.override_id]),
+    )
 
 
 def _deadline(at: datetime) -> Moment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from activity.views.panels import Panel
+from activity.panels import Panel
 from activity.visible import visible
 from metaaudit import archives, queries
 from metaaudit.visibility import sees_all

@@ -10,6 +10,7 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
@@ -23,6 +24,7 @@ from activity import access, filters, retrieval, search
 from activity.errors import BadQueryError
 from activity.filter_form import FilterForm, query_of
 from activity.models import ActivityLog
+from activity.panels import panels_of
 from activity.record import shown
 from activity.visible import visible
 from signing.admin.pages import Link, ReadOnlyAdmin, Section, code
@@ -83,6 +85,7 @@ class EntryAdmin(ReadOnlyAdmin):
             "sections": [_event(found), _place(request, found), _signature(request, found)],
             "links": _downloads(found),
             "texts": _texts(found),
+            "panels": panels_of(request, found, settings.AUDITLOG_ADMIN_ENTRY_PANELS),
         }
 
 

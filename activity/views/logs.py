@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
@@ -15,8 +16,8 @@ from activity import access, filters, retrieval, search
 from activity.access import READ_PERMISSION
 from activity.errors import BadQueryError
 from activity.filter_form import FilterForm, chips, query_of
+from activity.panels import panels_of
 from activity.views.lines import lines_of, texts_of
-from activity.views.panels import panels_of
 from activity.visible import visible
 from signing.algorithms import ALGORITHMS
 from signing.checkpoint import parse
@@ -100,7 +101,7 @@ class Entry(Reading):
             "record": visible(bytes(entry.record).decode(errors="replace")),
             "leaf_hash": leaf_hash(bytes(entry.record)).hex(),
             "has_jws": _has_jws(entry),
-            "panels": panels_of(request, entry),
+            "panels": panels_of(request, entry, settings.AUDITLOG_ENTRY_PANELS),
         }
         newest = latest_checkpoint(entry.ledger)
         if newest is not None:

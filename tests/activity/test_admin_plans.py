@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.activity.test_plans import _APPEND, _INSERT, _nodes
+from tests.activity.test_plans import _APPEND, _INSERT, _nodes, entry_id
 from tests.administrators import superuser
 from tests.clusters import EMBEDDED, Clusters, Database
 
@@ -24,7 +24,15 @@ ROWS = 60_000  # of the other tables: runs of half a year, findings of a bad day
 _LOCKING = ("log_locks", "lock_overrides", "lock_policies")
 _MANY = 2_000  # rows that a page of 50 may look at, or sort
 _EVIDENCE = (
-    *("activity_logs", "verification_runs", "open_findings", "notices", "ledger_checkpoints", "key_events"),
+    *(
+        "activity_logs",
+        "activity_revisions",
+        "verification_runs",
+        "open_findings",
+        "notices",
+        "ledger_checkpoints",
+        "key_events",
+    ),
     *_LOCKING,
 )
 _FILL = """
@@ -41,13 +49,13 @@ SELECT n.id, f.id FROM notices n JOIN open_findings f ON f.id = n.id;
 # What happened long ago has ended, and a few of the newest rows wait: so it is after some years.
 _LOCKS = """
 INSERT INTO log_locks (ledger_id, kind, scope, reason, case_reference, until, locked_by, created_at, state, next_leaf,
-    count, release_requested_by, release_reason, lifted_to)
+    count, release_requested_by, release_reason, lifted_to, in_force_at)
 SELECT l.id,
     CASE WHEN i %% 5000 = 0 THEN 'compliance' WHEN i %% 3000 = 0 THEN 'hold' ELSE 'governance' END,
     '{"type": "kind.7"}', 'test', 'C-' || i %% 1000, '2999-01-01Z', 'olga', now(),
     CASE WHEN i %% 7000 = 0 THEN 'applying' WHEN i %% 4000 = 1 THEN 'released' WHEN i %% 3 = 0 THEN 'in_force'
         ELSE 'expired' END,
-    0, 5, CASE WHEN i %% 6000 = 0 THEN 'olga' END, 'test', 0
+    0, 5, CASE WHEN i %% 6000 = 0 THEN 'olga' END, 'test', 0, CASE WHEN i %% 7000 <> 0 THEN now() END
 FROM generate_series(1, %(rows)s) i JOIN ledgers l ON l.name = CASE WHEN i %% 5000 = 1 THEN 'activity' ELSE 'large' END;
 INSERT INTO lock_overrides (requested_by, requested_at, reason, case_reference, entries, hours, lifts_holds, state,
     used_count, decided_by, decided_at, runs_until, ended_at, reviewed_by)
@@ -199,6 +207,12 @@ def test_checkpoints_and_the_start_page_walk_an_index(root: Client) -> None:
     assert assert_quick(root, address + context["next_page"]).context["checkpoints"]
     assert_quick(root, "/admin/")
     assert_quick(root, "/admin/signing/ledger/")
+
+
+@pytest.mark.parametrize("number", [1_007, 1_008], ids=["one that many locks were over", "one that no lock was over"])
+def test_an_entry_reads_little_of_what_happened_to_it(root: Client, number: int) -> None:
+    (panel,) = assert_quick(root, f"{ENTRY_LIST}{entry_id(number)}/change/").context["panels"]
+    assert len(panel.content["moments"]) == (10 if number == 1_007 else 3)
 
 
 @pytest.mark.parametrize(

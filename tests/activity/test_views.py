@@ -10,8 +10,8 @@ from django.test import Client, override_settings
 
 from activity import authority
 from activity.event import Event
+from activity.panels import Panel
 from activity.services import record, record_many
-from activity.views.panels import Panel
 from auditlog_project.roles import READER, SECURITY_ADMIN
 from tests.clusters import Database
 

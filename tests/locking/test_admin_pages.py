@@ -1,17 +1,22 @@
 """The admin of locks: what each list and page shows, and that a policy is looked at before it is enabled."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from activity import authority
 from auditlog_project.roles import AUDITOR, READER
-from locking import policies, services
+from locking import panels, policies, services, timeline
 from locking.models import LockPolicy, LogLock
+from metaaudit.models import MetaLog
+from signing.merkle import leaf_hash
 from signing.services import open_ledger
-from tests.administrators import WHO
+from tests.administrators import WHO, administrator
 from tests.clusters import Database
 from tests.locking.pages import Pages, followed, hidden, said
 from tests.locking.people import approver, person
@@ -208,6 +213,99 @@ def test_a_row_tells_all_and_leads_to_where_the_steps_are_taken(pages: Pages) ->
     assert "To be decided by anton." in said(page)
     assert f'href="/overrides/{made.pk}/"' in page.content.decode()
     assert pages.officer.post(f"{LOCKS}{lock.pk}/change/", {}).status_code == 403
+
+
+def entry_page(pages: Pages, number: int = 2) -> str:
+    return f"{ENTRIES}{pages.scene.ids(number)[0]}/change/"
+
+
+def test_an_entry_shows_its_timeline_to_look_at(pages: Pages) -> None:
+    scene = pages.scene
+    assert "No lock holds it." in said(pages.officer.get(entry_page(pages)))
+    ended = scene.lock(2)
+    services.request_release(lock_id=ended.pk, by=scene.officer, reason="over")
+    services.release(lock_id=ended.pk, by=scene.approver)
+    lock = scene.lock(2)
+    made = scene.override(2)
+    scene.approve(made)
+    scene.amend(2)
+    response = pages.officer.get(entry_page(pages))
+    text = said(response)
+    order = [
+        "valid It is exactly what was recorded", "Timeline", f"Held by lock {lock.pk} .", f"override {made.pk} runs",
+        "Recorded , shop", f"Lock {ended.pk} released , anton", f"Lock {lock.pk}: retention (governance)",
+        f"Override {made.pk} asked for , olga a court says so", f"Override {made.pk} approved , anton",
+        f"Revision 1 superseded under override {made.pk}", "The whole timeline", "Exactly as it is stored",
+    ]  # fmt: skip
+    places = [text.lower().find(words.lower()) for words in order]
+    assert -1 not in places, dict(zip(order, places, strict=True))
+    assert places == sorted(places)
+    panel = response.content.decode().split('aria-label="Timeline"')[1].split("</section>")[0]
+    assert f'<a href="/logs/{scene.ids(2)[0]}/">The whole timeline</a>' in panel
+    for step in ("<form", "<button", "button", "/locks/new/", "/overrides/new/"):
+        assert step not in panel
+    reader = administrator("rea", READER, "activity")
+    assert "Timeline" not in said(reader.get(entry_page(pages)))
+
+
+def test_an_entry_shows_its_newest_moments_with_as_many_queries(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked_for() -> tuple[int, list[str]]:
+        with CaptureQueriesContext(connection) as queries:
+            (panel,) = pages.officer.get(entry_page(pages)).context["panels"]
+        return len(queries), [moment.what for moment in panel.content["moments"]]
+
+    monkeypatch.setattr(panels, "NEWEST", 3)
+    first = pages.scene.lock(2)
+    pages.scene.amend(3)
+    asked_for()  # what is cached from now on
+    few, moments = asked_for()
+    assert moments == ["Recorded", f"Lock {first.pk}: retention (governance), for good"]
+    locks = [pages.scene.lock(2, kind=kind) for kind in ("hold", "hold", "governance")]
+    many, moments = asked_for()
+    assert [words.partition(":")[0] for words in moments] == [str(lock).capitalize() for lock in locks]
+    assert many == few
+    shown = said(pages.officer.get(entry_page(pages)))
+    held = [str(lock) for lock in reversed(locks)]
+    assert f"Held by {held[0]} , {held[1]} , {held[2]} and 1 more." in shown
+    assert "The newest are shown, 3 at most." in shown
+
+
+def test_of_versions_and_ended_locks_the_newest_are_shown(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        pages.scene.amend(2)
+    monkeypatch.setattr(panels, "NEWEST", 2)
+    text = said(pages.officer.get(entry_page(pages)))
+    assert [f"Revision {number} superseded" in text for number in (1, 2, 3)] == [False, True, True]
+    for _ in range(2):
+        made = pages.scene.lock(3)
+        services.request_release(lock_id=made.pk, by=pages.scene.officer, reason="over")
+        services.release(lock_id=made.pk, by=pages.scene.approver)
+    monkeypatch.setattr(panels, "NEWEST", 10)
+    monkeypatch.setattr(timeline, "_NEWEST_LOCKS", 1)
+    text = said(pages.officer.get(entry_page(pages, 3)))
+    assert f"Lock {made.pk} released" in text
+    assert f"Lock {made.pk - 1} released" not in text
+
+
+def test_of_a_blocked_entry_no_timeline_is_shown(pages: Pages) -> None:
+    pages.scene.lock(2)
+    intruder = pages.scene.database.superuser()
+    intruder.execute("ALTER TABLE activity_logs DISABLE TRIGGER ALL")
+    intruder.execute("UPDATE activity_logs SET actor = 'forged' WHERE id = %s", [pages.scene.ids(2)[0]])
+    with override_settings(AUDITLOG_ON_TAMPERED="block"):
+        text = said(pages.officer.get(entry_page(pages)))
+    assert "tampered" in text
+    assert "Timeline" not in text
+
+
+def test_to_look_at_an_entry_with_its_timeline_is_one_access_to_it(pages: Pages) -> None:
+    pages.scene.lock(2)
+    pages.scene.amend(3)
+    pages.officer.get(entry_page(pages))
+    access = MetaLog.objects.latest("leaf_index")
+    entry = pages.scene.entry(2)
+    assert (access.action, access.path, access.result_count) == ("retrieve", entry_page(pages), 1)
+    assert bytes(access.result_digest or b"") == sha256(leaf_hash(bytes(entry.record))).digest()
 
 
 def test_rows_of_ledgers_that_are_not_granted_are_not_there_for_a_superuser_either(pages: Pages) -> None:

@@ -1,13 +1,14 @@
-"""Panels on the page of an entry that come from apps above: named in AUDITLOG_ENTRY_PANELS, unknown here."""
+"""Panels on the pages of an entry that come from apps above: named in the settings, unknown here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.conf import settings
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest
 
     from activity.models import ActivityLog
@@ -21,7 +22,7 @@ class Panel(NamedTuple):
     content: Any
 
 
-def panels_of(request: HttpRequest, entry: ActivityLog) -> list[Panel]:
-    """Return what the apps above have to show of an entry to whoever asks."""
-    made = (import_string(path)(request, entry) for path in settings.AUDITLOG_ENTRY_PANELS)
+def panels_of(request: HttpRequest, entry: ActivityLog, named: Iterable[str]) -> list[Panel]:
+    """Return what these functions of apps above have to show of an entry to whoever asks."""
+    made = (import_string(path)(request, entry) for path in named)
     return [panel for panel in made if panel is not None]
