@@ -63,8 +63,8 @@ def _ours(claim: Claim, file_name: str, root_sha256: str) -> str:
         {file_name}
 
 It needs Python 3.11 and the packages `cryptography` and `asn1crypto` (and `pyhanko` for a PDF), and no network.
-Exit 0: all is right, and all keys are those that you pinned. 1: something was changed. 2: nothing is wrong that can
-be seen, but something cannot be told. Get from the operator, by another way than this file:
+Exit 0: all is right, and every key that signed is pinned. 1: something was changed. 2: nothing is wrong
+that can be seen, but something cannot be told. Get from the operator, by another way than this file:
 {got}.
 """
 

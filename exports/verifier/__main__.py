@@ -19,7 +19,7 @@ you pin with --trust:
   trust.vkeys                                              checkpoint keys of the log
   jwks.json                                                keys that sign entries
 
-exit status: 0 all is right and every key is pinned; 1 something was changed; 2 something cannot be told
+exit status: 0 all is right and every key that signed is pinned; 1 something was changed; 2 something cannot be told
 """
 
 

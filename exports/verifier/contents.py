@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from exports.proofs import Proved
-    from exports.verifier.pins import Pins
+    from exports.verifier.pins import EntryKey, Pins
     from exports.verifier.report import Report
     from exports.verifier.rows import Examined
     from signing.checkpoint import Checkpoint, NoteKey
@@ -92,7 +92,7 @@ class Told:
     verdicts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
-    right: int = 0
+    right: Counter[str] = field(default_factory=Counter)  # signatures, by key
     unknown_keys: Counter[str] = field(default_factory=Counter)
     broken: str = ""
 
@@ -193,7 +193,7 @@ def _add(told: Told, seen: Examined) -> None:
     told.verdicts.update(seen.verdicts)
     told.faults += seen.faults[: MAX_EXAMPLES - len(told.faults)] if len(told.faults) < MAX_EXAMPLES else []
     told.fault_count += len(seen.faults)
-    told.right += seen.right
+    told.right.update(seen.right)
     told.unknown_keys.update(seen.unknown_keys)
 
 
@@ -352,13 +352,24 @@ def _check_signatures(report: Report, told: Told, pins: Pins, jwks: bytes) -> No
     )
     if changed:
         report.wrong(Name.ENTRY_SIGNATURES, f"keys in the export are not the pinned ones: {', '.join(changed)}")
-    if not told.right:
         return
-    if set(brought) <= set(pins.entry_keys):
-        report.ok(Name.ENTRY_SIGNATURES, f"{told.right} entries are signed by pinned keys")
-    elif not changed:
-        text = f"{told.right} are right, by keys that the export brings with it; pin them (--trust jwks.json)"
-        report.cannot_tell(Name.ENTRY_SIGNATURES, text)
+    _check_pinned(report, told.right, pins, brought)
+
+
+def _check_pinned(report: Report, right: Counter[str], pins: Pins, brought: Mapping[str, EntryKey]) -> None:
+    strange = Counter({kid: count for kid, count in right.items() if kid not in pins.entry_keys})
+    if right.total() > strange.total():
+        report.ok(Name.ENTRY_SIGNATURES, f"{right.total() - strange.total()} entries are signed by pinned keys")
+    if strange:
+        whose = examples(sorted(strange), len(strange))
+        text = f"{strange.total()} are right, by keys that the export brings with it: {whose}; pin them"
+        report.cannot_tell(Name.ENTRY_SIGNATURES, f"{text} (--trust jwks.json)")
+    # What signed nothing here is not relied upon: after a rotation the log publishes keys that nobody pinned yet. But
+    # whoever takes his next pins out of an export would rely on it.
+    idle = sorted(brought.keys() - right.keys() - pins.entry_keys.keys())
+    if pins.entry_keys and idle:
+        text = f"keys in the export that signed nothing here and are not pinned: {examples(idle, len(idle))}"
+        report.note(Name.ENTRY_SIGNATURES, text)
 
 
 def _check_formats(

@@ -80,7 +80,7 @@ def add_pins(pins: Pins, raw: bytes, name: str) -> None:
         raise BadPinError(f"{name}: larger than {MAX_SIZE:,} bytes")
     try:
         if raw.lstrip().startswith(b"{"):
-            pins.entry_keys |= entry_keys(raw)
+            _add_entry_keys(pins, entry_keys(raw), name)
         elif raw.startswith(b"\x30") or b"-----BEGIN" in raw:
             pins.fingerprints |= {certificates.fingerprint(one) for one in certificates.read(raw)}
         else:
@@ -89,12 +89,21 @@ def add_pins(pins: Pins, raw: bytes, name: str) -> None:
         raise BadPinError(f"{name}: no certificate, trust file or JWK Set: {error}") from error
 
 
+def _add_entry_keys(pins: Pins, keys: dict[str, EntryKey], name: str) -> None:
+    for kid, key in keys.items():
+        if pins.entry_keys.setdefault(kid, key).jwk != key.jwk:
+            raise BadPinError(f"{name}: the key {kid!r} is pinned already, and is another one there")
+
+
 def entry_keys(raw: bytes) -> dict[str, EntryKey]:
-    """Return the keys of a JWK Set by id. Raises BadKeyError for what is none."""
+    """Return the keys of a JWK Set by id. Raises BadKeyError for what is none, or has two keys of one id."""
     try:
-        return {str(jwk["kid"]): _entry_key(jwk) for jwk in json.loads(raw)["keys"]}
+        keys = [(str(jwk["kid"]), _entry_key(jwk)) for jwk in json.loads(raw)["keys"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadKeyError("not a JWK Set") from error
+    if len(dict(keys)) != len(keys):  # readers would differ about which of them it is
+        raise BadKeyError("a key id is in it twice")
+    return dict(keys)
 
 
 def _entry_key(jwk: dict[str, Any]) -> EntryKey:

@@ -47,7 +47,7 @@ _ORDER = {name: place for place, name in enumerate(Name)}
 _DOUBTS = frozenset({State.NOT_CHECKED, State.CANNOT_TELL})
 _OUTCOMES = {0: "valid", 1: "tampered", 2: "cannot_tell"}
 _SENTENCES = {
-    0: "All is right: nothing was changed, and every key is pinned.",
+    0: "All is right: nothing was changed, and every key that signed is pinned.",
     1: "Something was CHANGED or does not belong: do not rely on it.",
     2: "Nothing is wrong that can be seen, but something cannot be told.",
 }

@@ -40,7 +40,7 @@ class Examined:
     rendered: dict[str, bytes] = field(default_factory=dict)
     verdicts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    right: int = 0  # signatures
+    right: Counter[str] = field(default_factory=Counter)  # signatures, by key
     unknown_keys: Counter[str] = field(default_factory=Counter)
 
 
@@ -119,7 +119,7 @@ class Examiner:
         message = jws.signing_input(jws.protected(key.algorithm, entry.key_id), entry.record)
         if not key.verify(entry.signature, message):
             return f"its signature is not that of {entry.key_id} over its record"
-        seen.right += 1
+        seen.right[entry.key_id] += 1
         return None
 
 

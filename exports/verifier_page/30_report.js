@@ -9,7 +9,7 @@ const [
   PROOFS, CHECKPOINT, ENTRY_SIGNATURES, CSV, JSON_DOCUMENT, PDF,
 ] = CHECKS;
 const SENTENCES = [
-  "All is right: nothing was changed, and every key is pinned.",
+  "All is right: nothing was changed, and every key that signed is pinned.",
   "Something was CHANGED or does not belong: do not rely on it.",
   "Nothing is wrong that can be seen, but something cannot be told.",
 ];

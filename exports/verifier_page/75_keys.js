@@ -119,12 +119,13 @@ const ENTRY_ALGORITHMS = [
   { alg: "ML-DSA-65", base: { kty: "AKP" }, numbers: ["pub"], algorithm: null },
 ];
 
-/** The keys of a JWK Set by id. Throws Refusal for what is none. */
+/** The keys of a JWK Set by id. Throws Refusal for what is none, or has two keys of one id. */
 async function entryKeysOf(raw) {
   const said = parsedJson(textOf(raw));
   if (!isObject(said) || !Array.isArray(said.keys) || !said.keys.every(isObject)) throw new Refusal("not a JWK Set");
   const keys = new Map();
   for (const jwk of said.keys) keys.set(jwk.kid, await entryKey(jwk));
+  if (keys.size !== said.keys.length) throw new Refusal("a key id is in it twice"); // readers would differ about which it is
   return keys;
 }
 
@@ -184,22 +185,30 @@ class Pins {
   /** Add what a file pins. Throws Refusal. */
   async addFile(raw, name) {
     if (raw.length > MAX_PIN_SIZE) throw new Refusal(`${name}: larger than ${grouped(MAX_PIN_SIZE)} bytes`);
+    let keys = new Map();
     try {
       if (raw[0] === TAG.sequence) readCertificates(raw).forEach((one) => this.fingerprints.add(one.fingerprint));
-      else await this.addText(textOf(raw), raw);
+      else keys = await this.addText(textOf(raw), raw);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       throw new Refusal(`${name}: no certificate, trust file or JWK Set: ${error.message}`);
     }
+    for (const [kid, key] of keys) {
+      if ((this.entryKeys.get(kid) ?? key).jwk !== key.jwk) {
+        throw new Refusal(`${name}: the key ${quoted(kid)} is pinned already, and is another one there`);
+      }
+      this.entryKeys.set(kid, key);
+    }
   }
 
+  /** Returns entry keys, if it is those. */
   async addText(text, raw) {
-    if (text.trimStart().startsWith("{")) {
-      for (const [kid, key] of await entryKeysOf(raw)) this.entryKeys.set(kid, key);
-    } else if (text.includes("-----BEGIN")) {
+    if (text.trimStart().startsWith("{")) return entryKeysOf(raw);
+    if (text.includes("-----BEGIN")) {
       readCertificates(raw).forEach((one) => this.fingerprints.add(one.fingerprint));
     } else {
       this.checkpointKeys.push(...parsedVkeys(text));
     }
+    return new Map();
   }
 }

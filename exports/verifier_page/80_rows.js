@@ -362,6 +362,6 @@ async function signatureFault(row, members, keys, told) {
   if (!(await crypto.subtle.verify(key.algorithm, key.imported, row.signature, message))) {
     return `its signature is not that of ${row.keyId} over its record`;
   }
-  told.right++;
+  told.right.count(row.keyId);
   return null;
 }

@@ -58,7 +58,8 @@ class Rows {
     this.dataset = new Sha256();
     [this.entries, this.firstLeaf, this.lastLeaf, this.inOrder] = [0, null, null, true];
     [this.verdicts, this.unknownKeys, this.uncheckable] = [new Counter(), new Counter(), new Counter()];
-    [this.faults, this.faultCount, this.right, this.broken] = [[], 0, 0, ""];
+    this.right = new Counter(); // signatures, by key
+    [this.faults, this.faultCount, this.broken] = [[], 0, ""];
     [this.leaves, this.at] = [[], 0];
   }
 
@@ -231,13 +232,22 @@ function checkSignatures(report, rows, pins, brought) {
   if (changed.length) {
     const said = changed.map(([kid]) => kid).sort(compareTexts).join(", ");
     report.wrong(ENTRY_SIGNATURES, `keys in the export are not the pinned ones: ${said}`);
+    return;
   }
-  if (!rows.right) return;
-  if ([...brought.keys()].every((kid) => pins.entryKeys.has(kid))) {
-    if (!changed.length) report.ok(ENTRY_SIGNATURES, `${rows.right} entries are signed by pinned keys`);
-  } else if (!changed.length) {
-    const text = `${rows.right} are right, by keys that the export brings with it; pin them (jwks.json)`;
+  const strange = new Counter([...rows.right].filter(([kid]) => !pins.entryKeys.has(kid)));
+  const pinned = rows.right.total() - strange.total();
+  if (pinned) report.ok(ENTRY_SIGNATURES, `${pinned} entries are signed by pinned keys`);
+  if (strange.size) {
+    const whose = examples(strange.sorted().map(([kid]) => kid), strange.size);
+    const text = `${strange.total()} are right, by keys that the export brings with it: ${whose}; pin them (jwks.json)`;
     report.cannotTell(ENTRY_SIGNATURES, text);
+  }
+  // What signed nothing here is not relied upon: after a rotation the log publishes keys that nobody pinned yet. But
+  // whoever takes his next pins out of an export would rely on it.
+  const idle = [...brought.keys()].filter((kid) => !rows.right.has(kid) && !pins.entryKeys.has(kid)).sort(compareTexts);
+  if (pins.entryKeys.size && idle.length) {
+    const said = examples(idle, idle.length);
+    report.note(ENTRY_SIGNATURES, `keys in the export that signed nothing here and are not pinned: ${said}`);
   }
 }
 

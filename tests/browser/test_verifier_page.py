@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -20,14 +21,16 @@ from exports.verifier.pins import Pins, add_pins
 from exports.verifier.report import Report
 from signing import certificates
 from signing.authorities import time_stamp
+from signing.jws import public_jwk
 from tests.browser.conftest import DESKTOP, PHONE, accessible
 from tests.exports import altered
-from tests.exports.exported import entry
+from tests.exports.exported import KEY_ID, entry
 from tests.exports.exporting import Export, ada, checkpoint_key, members, packed
 from tests.exports.sample import CONTAINER, SAMPLE
 from tests.signing.local_tsa import local_tsa
 
 EXPORT = Export()
+_ANOTHER = public_jwk(KEY_ID, "Ed25519", checkpoint_key().public_key)
 Given = list[tuple[str, bytes]]
 
 
@@ -150,6 +153,17 @@ def test_entries_of_every_algorithm_are_verified_or_said_not_to_be(offline: Offl
     assert ["entry signatures", "not checked"] in [row[:2] for row in report["checks"]]
 
 
+def test_the_keys_that_signed_must_be_pinned_as_our_verifier_wants_it(offline: Offline) -> None:
+    offline.trust()
+    made = altered.rotated()
+    codes = same_in_both(offline, [(name, raw) for name, (_, _, raw) in made.items()], pins())
+    assert codes == [code for code, _, _ in made.values()]
+    for here, (_, words, _) in zip(
+        offline.check([(name, one[2]) for name, one in made.items()]), made.values(), strict=True
+    ):
+        assert any(words.removesuffix("; pin") in row[2] for row in here["checks"]), (words, here)
+
+
 def test_loose_files_are_checked_as_far_as_our_verifier_checks_them(offline: Offline) -> None:
     offline.trust()
     files = {member.name: b"".join(member.read()) for member in EXPORT.members()}
@@ -252,6 +266,7 @@ def test_what_is_too_large_for_the_page_is_said_at_once(offline: Offline, tmp_pa
         ("nothing", None, "no fingerprint"),
         ("", b"junk", "no certificate, trust file or JWK Set"),
         ("", b"{}", "not a JWK Set"),
+        ("", json.dumps({"keys": [_ANOTHER] * 2}).encode(), "a key id is in it twice"),
     ],
 )
 def test_a_pin_that_is_none_is_named_and_nothing_is_checked(
@@ -265,6 +280,16 @@ def test_a_pin_that_is_none_is_named_and_nothing_is_checked(
     problem.wait_for()
     assert reason in problem.inner_text()
     assert offline.window.locator("section.report").count() == 0
+
+
+def test_a_key_that_two_pins_differ_about_is_refused(offline: Offline) -> None:
+    another = json.dumps({"keys": [_ANOTHER]}).encode()
+    both = [("jwks.json", EXPORT.contents()[names.JWKS][1]), ("other.json", another)]
+    offline.window.get_by_label("Files:").set_input_files(_payloads(both))
+    offline.window.get_by_label("The export").set_input_files(_payloads([("a", EXPORT.container())]))
+    problem = offline.window.get_by_role("alert")
+    problem.wait_for()
+    assert f"other.json: the key '{KEY_ID}' is pinned already" in problem.inner_text()
 
 
 def test_pins_that_come_later_are_used_by_checking_again(offline: Offline) -> None:

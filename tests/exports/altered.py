@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exports import names, proofs
 from exports.container import MANIFEST_XML, SIGNATURE
@@ -17,7 +17,7 @@ from exports.rows import ExportedEntry
 from signing import certificates, jws
 from signing.algorithms import ALGORITHMS
 from signing.verdicts import Verdict
-from tests.exports.exported import AMENDMENT, Tree, access, entry, event, record
+from tests.exports.exported import AMENDMENT, KEY_ID, PUBLIC_KEY, Tree, access, entry, event, record
 from tests.exports.exporting import Export, ada, members, note, packed
 from tests.signing.issued import authority, person
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Files = list[tuple[str, bytes]]
+NEW_KEY_ID = "entry-ed25519-ba9876543210"
 ODD_TEXTS = (
     "=1+1",
     "a;  =b|@c",
@@ -259,6 +260,42 @@ def sound() -> dict[str, bytes]:
         "no keys": without(Export(), names.JWKS),
         "no checkpoint keys": without(Export(), names.VKEYS),
     }
+
+
+def rotated() -> dict[str, tuple[int, str, bytes]]:
+    """Return exports from after a rotation, for somebody who pinned the key before it: exit code, words, container."""
+    private, public = ALGORITHMS["Ed25519"].generate()
+    old, new = _jwk(KEY_ID, PUBLIC_KEY), _jwk(NEW_KEY_ID, public)
+    sign = ALGORITHMS["Ed25519"].load_private(private)
+
+    def exported(*keys: Any, signed_by: str | None = None, **changes: Any) -> bytes:
+        ledger = list(Export().ledger)
+        if signed_by is not None:
+            made, _ = record(event(5), 5, kid=signed_by)
+            signature = sign(jws.signing_input(jws.protected("Ed25519", signed_by), made))
+            ledger[5] = ExportedEntry(5, made, None, signed_by, signature, Verdict.VALID, "")
+        export = Export(ledger=tuple(ledger), **changes)
+        listed = ("application/jwk-set+json", json.dumps({"keys": keys}).encode())
+        return packed(members(export.contents() | {names.JWKS: listed}, export.claim()), export.signer)
+
+    differ, twice = f"not the pinned ones: {KEY_ID}", "a key id is in it twice"
+    return {
+        "nothing is signed by the new key": (0, f"are not pinned: {NEW_KEY_ID}", exported(old, new)),
+        "an entry is signed by the new key": (2, f"it: {NEW_KEY_ID}; pin", exported(old, new, signed_by=NEW_KEY_ID)),
+        "an entry of the new key names the old one": (1, "leaf 5: its signature", exported(old, signed_by=KEY_ID)),
+        "another key has the old one's name": (1, differ, exported(_jwk(KEY_ID, public), new)),
+        "it has, and nothing is signed": (1, differ, exported(_jwk(KEY_ID, public), chosen=(4, 9))),
+        "it has, and only the new key signed": (
+            1,
+            differ,
+            exported(_jwk(KEY_ID, public), new, signed_by=NEW_KEY_ID, chosen=(4, 5)),
+        ),
+        "another key has the old one's name as well": (1, twice, exported(_jwk(KEY_ID, public), old)),
+    }
+
+
+def _jwk(kid: str, public: bytes) -> dict[str, str] | None:
+    return jws.public_jwk(kid, "Ed25519", public)
 
 
 def of_algorithm(algorithm: str, *, swapped: bool = False) -> bytes:

@@ -21,13 +21,13 @@ from exports.verifier.__main__ import main
 from exports.verifier.contents import check_contents
 from exports.verifier.files import check_files
 from exports.verifier.loose import Loose
-from exports.verifier.pins import Pins, add_pins
+from exports.verifier.pins import BadPinError, Pins, add_pins
 from exports.verifier.report import Report
 from signing import certificates
 from signing.jws import public_jwk
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
-from tests.exports.altered import ACCESSES
+from tests.exports.altered import ACCESSES, rotated
 from tests.exports.exported import KEY_ID, Tree, access, entry
 from tests.exports.exporting import Export, ada, checkpoint_key, members, note, packed
 from tests.signing.issued import authority, person
@@ -302,6 +302,24 @@ def test_a_key_that_is_not_the_pinned_one_of_its_name_is_refused() -> None:
     report = checked(EXPORT.container(), pinned)
     assert report.exit_code == 1
     assert f"keys in the export are not the pinned ones: {KEY_ID}" in report.table()
+
+
+@pytest.mark.parametrize(("name", "expected"), [(name, one) for name, one in rotated().items()])
+def test_the_keys_that_signed_must_be_pinned_and_no_other_may_bear_their_names(
+    name: str, expected: tuple[int, str, bytes]
+) -> None:
+    code, words, raw = expected
+    report = checked(raw)
+    assert report.exit_code == code, report.table()
+    assert words in report.table(), name
+
+
+def test_a_key_that_two_pins_differ_about_is_refused() -> None:
+    pinned = pins()
+    add_pins(pinned, EXPORT.contents()[names.JWKS][1], "again.json")
+    another = {"keys": [public_jwk(KEY_ID, "Ed25519", checkpoint_key().public_key)]}
+    with pytest.raises(BadPinError, match=f"other.json: the key '{KEY_ID}' is pinned already, and is another one"):
+        add_pins(pinned, json.dumps(another).encode(), "other.json")
 
 
 def test_another_signer_is_refused() -> None:
