@@ -1,11 +1,12 @@
 """What an export says of itself: the claim, and the manifest, which is the claim with the list of files. Pure.
 
-    claim.json      {"format":"auditlog-export-claim/1", what was exported, by whom, when, why, from which tree, …}
+    claim.json      {"format":"auditlog-export-claim/2", what was exported, by whom, when, why, from which tree, …}
     manifest.json   {"format":"auditlog-export-manifest/1","claim":{…},"files":[{"name","media_type","sha256","size"}]}
 
 The claim is embedded in the PDF, whose hash stands in the manifest. JSON, UTF-8, members sorted, two spaces of
 indentation, a newline at the end: of each there is one spelling, and another one is refused when it is read. The
-sentences of a claim belong to the format as its names do: other words need another format.
+sentences of a claim belong to the format as its names do (claim_words.py): other words need another format. What the
+first format says rightly stays in it, so that verifiers which know no other one take it.
 
     dataset digest = SHA-256(record || 0x0A, of every exported entry, in leaf order)
 """
@@ -14,12 +15,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from exports import claim_words
+from exports.claim_words import FIRST, SECOND
 from exports.errors import BadManifestError
 
-CLAIM_FORMAT = "auditlog-export-claim/1"
 MANIFEST_FORMAT = "auditlog-export-manifest/1"
 HASH_ALGORITHM = "SHA-256"
 LEAF_ORDER = "leaf_index"
@@ -36,6 +38,7 @@ class Claim:
 
     `filters` is the query, as the log API takes it. `complete_range` is [first, end): within it no leaf is left out
     unseen, and `withheld` counts those that the filter left out; both are None where the filter has no range.
+    `in_first_words` is an export with marked entries that was made before they had words of their own.
     """
 
     export_id: str
@@ -61,6 +64,7 @@ class Claim:
     redaction: str | None = None
     order: str = LEAF_ORDER
     hash_algorithm: str = HASH_ALGORITHM
+    in_first_words: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be. Raises BadManifestError."""
@@ -116,43 +120,25 @@ class Claim:
         """The number of entries that were exported although something is wrong with them or cannot be known."""
         return self.entries - self.verdicts.get("valid", 0) - self.verdicts.get("unsigned", 0)
 
+    @property
+    def format(self) -> str:
+        """The format of claim.json, to which the sentences belong."""
+        return FIRST if self.in_first_words or not self.marked else SECOND
+
     def claims(self) -> list[str]:
         """Return what the export claims, as plain sentences."""
-        tree = f"the ledger {self.ledger} as it stood at {self.ledger_size} leaves"
-        said = [
-            f"Each of the {self.entries} exported entries is a leaf of {tree}, unless it is marked as tampered.",
-            "Every record is exported byte for byte as it was hashed when it was recorded.",
-            f"The account named here exported it at {self.exported_at}, and signed it with the certificate named here.",
-        ]
-        if self.complete_range is not None:
-            first, end = self.complete_range
-            said.append(
-                f"Of the leaves {first} up to, but not including, {end} every one is here: {self.entries} as records "
-                f"and {self.withheld} as hashes only: the filter left them out, or they were amended or removed since."
-            )
-        if self.marked:
-            said.append(f"{self.marked} entries are marked: they did not verify when they were exported.")
-        return said
+        return claim_words.claims(self)
 
     def claims_not(self) -> list[str]:
         """Return what the export does not claim, as plain sentences."""
-        said = [
-            "That what a source reported happened as it was reported: the log proves what was recorded, and when.",
-            "That every event was recorded: what never reached the log is in no export.",
-            "That the filter selects all that matters: it is shown, and judged by whoever reads it.",
-        ]
-        if self.complete_range is None:
-            said.append("That entries outside the filter do not exist: only their number in the ledger is proved.")
-        if self.time_stamp_authority is None:
-            said.append("When it was signed, beyond the word of the signer: no time stamp authority was asked.")
-        return said
+        return claim_words.claims_not(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the members of claim.json."""
-        members = {field.name: getattr(self, field.name) for field in fields(self)}
+        members = {name: getattr(self, name) for name in _KINDS}
         complete_range = None if self.complete_range is None else list(self.complete_range)
         said = {"complete_range": complete_range, "claims": self.claims(), "claims_not": self.claims_not()}
-        return {"format": CLAIM_FORMAT, **members, **said}
+        return {"format": self.format, **members, **said}
 
     def to_json(self) -> bytes:
         """Return claim.json."""
@@ -161,8 +147,8 @@ class Claim:
     @classmethod
     def from_dict(cls, said: object) -> Claim:
         """Return the claim of its members. Raises BadManifestError for what is none."""
-        if not isinstance(said, dict) or said.get("format") != CLAIM_FORMAT:
-            raise BadManifestError(f"claim: not of the format {CLAIM_FORMAT}")
+        if not isinstance(said, dict) or said.get("format") not in (FIRST, SECOND):
+            raise BadManifestError(f"claim: neither of the format {FIRST} nor {SECOND}")
         members: dict[str, Any] = {name: said.get(name) for name in _KINDS}
         span = members["complete_range"]
         if isinstance(span, list):
@@ -170,6 +156,8 @@ class Claim:
                 raise BadManifestError("claim: complete_range is two numbers")
             members["complete_range"] = tuple(span)
         claim = cls(**members)
+        if claim.marked and said["format"] == FIRST:
+            claim = replace(claim, in_first_words=True)
         if claim.to_dict() != said:
             raise BadManifestError("claim: unknown or missing members, or other words than its numbers say")
         return claim

@@ -112,11 +112,11 @@ class Proved:
 
 
 def verify(lines: Iterable[bytes], entries: Iterable[tuple[int, bytes, bool]]) -> Proved:
-    """Return what the lines of a multi-proof show of these entries: leaf index, leaf hash, whether marked; in order.
+    """Return what the lines of a multi-proof show of these entries: leaf index, leaf hash, whether that may differ.
 
     1. the lines cover every leaf of the tree once, and inside the complete range leaf by leaf
     2. the exported leaves are those of the entries, in number and place
-    3. a mismatched one is really not the leaf, and marked
+    3. a mismatched one is really not the leaf, and marked as one that may not be
     The caller compares root, origin and size with the checkpoint. Raises BadMultiproofError.
     """
     reader = iter(lines)
@@ -172,7 +172,8 @@ class _Walk:
             if leaf_index != at or record_hash == node:
                 raise BadMultiproofError(f"leaf {at} is not the mismatched entry that the proof says it is")
             if not is_marked:
-                raise BadMultiproofError(f"the record of leaf {at} is not the leaf, and it is not marked")
+                text = f"the record of leaf {at} is not the leaf, and it is not marked as tampered or missing"
+                raise BadMultiproofError(text)
             self._exported += 1
             self._mismatched += 1
         else:

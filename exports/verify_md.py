@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from exports import names, render_accesses_csv, render_csv, render_ndjson
+from exports.claim_words import of_marked
+from exports.render_ndjson import SOUND
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,7 +51,13 @@ def _intro(claim: Claim, file_name: str) -> str:
         f"* dataset digest (SHA-256): `{claim.dataset_digest}`",
     ]
     if claim.marked:
-        lines.append(f"* **{claim.marked} entries did not verify when they were exported; each is marked in the data**")
+        kinds = ", ".join(
+            f"{number} {verdict}"
+            for verdict, number in sorted(claim.verdicts.items())
+            if number and verdict not in SOUND
+        )
+        what = f"{claim.marked} entries {of_marked(claim.verdicts)} when they were exported: {kinds}"
+        lines.append(f"* **{what}; each is marked in the data**")
     return "\n".join([*lines, ""])
 
 
@@ -126,7 +134,8 @@ _DATASET_MARKED = r"""## The dataset digest
     ]; print(digest.hexdigest())'
 
 prints `DIGEST`: the records themselves, each with a newline, are the ones that the manifest names. Those
-that are no JSON, or are missing, which only tampering makes, stand in `record_base64`; the others stand as they are.
+that are no JSON, which only tampering makes, and the empty ones of what is missing stand in `record_base64`; the
+others stand as they are.
 """
 _CSV = r"""## The CSV
 

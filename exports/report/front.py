@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import segno
 
+from exports.claim_words import of_marked
 from exports.manifest import NAMED_LEAVES
 from exports.report import charts
 from exports.report.cells import ALARMING, NOTHING, VERDICT_WORDS
@@ -163,7 +164,7 @@ def _notice(claim: Claim) -> Markup:
     return fill(
         "notice.html",
         kind="bad" if alarming else "doubt",
-        heading=f"Warning: this export holds {number} that did not verify",
+        heading=f"Warning: this export holds {number} that {of_marked(claim.verdicts)}",
         kinds=kinds,
         what="It is" if claim.marked == 1 else "Each is",
     )

@@ -22,6 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from exports import names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
+from exports.claim_words import of_marked
 from exports.errors import BadManifestError, BadMultiproofError, BadRowError
 from exports.manifest import Claim, Manifest
 from exports.render_ndjson import SOUND
@@ -232,7 +233,8 @@ def _check_rows(report: Report, told: Told, source: str) -> None:
         said = ", ".join(
             f"{count} {verdict}" for verdict, count in sorted(told.verdicts.items()) if verdict not in SOUND
         )
-        report.cannot_tell(Name.MARKED, f"the export itself says that {marked} entries did not verify: {said}")
+        text = f"the export itself says that {marked} entries {of_marked(told.verdicts)}: {said}"
+        report.cannot_tell(Name.MARKED, text)
 
 
 def _check_claim(report: Report, told: Told, claim: Claim | None, digest: str) -> None:

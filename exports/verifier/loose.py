@@ -11,8 +11,9 @@ from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
 from exports import container, names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
+from exports.claim_words import FIRST, SECOND
 from exports.errors import BadManifestError, ExportError
-from exports.manifest import CLAIM_FORMAT, MANIFEST_FORMAT, Claim, Manifest
+from exports.manifest import MANIFEST_FORMAT, Claim, Manifest
 from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
 from exports.verifier.packed import MAX_REPORT, check_report
 from exports.verifier.report import Name
@@ -39,6 +40,7 @@ _STARTS = {
     names.JWKS: rb'\{\s*"keys"',
     names.VKEYS: rb"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}\s",
 }
+_CLAIM = f'"format": "({re.escape(FIRST)}|{re.escape(SECOND)})"'.encode()
 _PEM = b"-----BEGIN CERTIFICATE-----"
 # Of these only the manifest says something, by their hashes.
 _LISTED_ONLY = (names.VERIFY, names.VKEYS, names.SIGNER, names.ISSUERS)
@@ -108,7 +110,7 @@ def kind_of(source: IO[bytes]) -> str | None:
         return _kind_of_certificates(source)
     if start.startswith(b"{\n") and f'"format": "{MANIFEST_FORMAT}"'.encode() in _end_of(source):
         return names.MANIFEST
-    if start.startswith(b"{\n") and f'"format": "{CLAIM_FORMAT}"'.encode() in start + _end_of(source):
+    if start.startswith(b"{\n") and re.search(_CLAIM, start + _end_of(source)):
         return names.CLAIM
     try:
         checkpoint.parse(start.decode())

@@ -51,7 +51,10 @@ _SENTENCES = {
     1: "Something was CHANGED or does not belong: do not rely on it.",
     2: "Nothing is wrong that can be seen, but something cannot be told.",
 }
-_MARKED = "Entries in it are marked: they did not verify when it was made. Nothing else is wrong that can be seen."
+_MARKED = (
+    "Entries in it are marked: when it was made they did not verify, or had been removed. "
+    "Nothing else is wrong that can be seen."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ const SENTENCES = [
   "Nothing is wrong that can be seen, but something cannot be told.",
 ];
 const SENTENCE_MARKED =
-  "Entries in it are marked: they did not verify when it was made. Nothing else is wrong that can be seen.";
+  "Entries in it are marked: when it was made they did not verify, or had been removed. Nothing else is wrong that can be seen.";
 const MAX_EXAMPLES = 5;
 const ELSEWHERE = "this page does not check that: use auditlog-verify.pyz";
 

@@ -1,8 +1,17 @@
 // What an export says of itself: claim.json, and manifest.json, which is the claim with the list of files. Both have one
 // spelling, and the claim's sentences follow from its numbers, as in exports/manifest.py.
 
-const CLAIM_FORMAT = "auditlog-export-claim/1";
+const [FIRST_CLAIM, SECOND_CLAIM] = ["auditlog-export-claim/1", "auditlog-export-claim/2"];
 const MANIFEST_FORMAT = "auditlog-export-manifest/1";
+const MAY_DIFFER = ["tampered", "missing"]; // verdicts of entries whose record may be another one than the leaf
+const MEANINGS = {
+  tampered: "Something of it was changed after it was recorded; it is exported as it was found.",
+  missing: "The ledger has its leaf, and the entry was gone; only its place is exported.",
+  untrusted_key: "Its record is the leaf, and the key that signed it is not trusted for it.",
+  removed: "What stood there was removed under a recorded decision, which its record tells.",
+  erased: "Its personal data were erased under a recorded decision; the rest is as it was recorded.",
+  cannot_tell: "Nothing wrong was found, and something that is needed to be sure was not there.",
+};
 const HASH = /^[0-9a-f]{64}$/;
 const CLAIM_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 const NAMED_LEAVES = "leaf_indexes"; // a filter
@@ -45,7 +54,9 @@ function parsedCanonicalJson(raw) {
 
 /** The claim of its members. Throws Refusal for what cannot be. */
 function checkedClaim(said) {
-  if (!isObject(said) || said.format !== CLAIM_FORMAT) throw new Refusal(`claim: not of the format ${CLAIM_FORMAT}`);
+  if (!isObject(said) || ![FIRST_CLAIM, SECOND_CLAIM].includes(said.format)) {
+    throw new Refusal(`claim: neither of the format ${FIRST_CLAIM} nor ${SECOND_CLAIM}`);
+  }
   for (const [name, isKind] of Object.entries(CLAIM_MEMBERS)) {
     if (!isKind(said[name])) throw new Refusal(`claim: ${name} is not of its kind`);
   }
@@ -61,7 +72,8 @@ function checkedClaim(said) {
   if (!Object.values(said.verdicts).every(isNumber)) throw new Refusal("claim: verdicts maps texts to int");
   requireNumbers(said);
   const members = Object.fromEntries(Object.keys(CLAIM_MEMBERS).map((name) => [name, said[name]]));
-  const expected = { format: CLAIM_FORMAT, ...members, claims: claimsOf(said), claims_not: claimsNotOf(said) };
+  const format = markedOf(said) ? said.format : FIRST_CLAIM;
+  const expected = { format, ...members, claims: claimsOf(said), claims_not: claimsNotOf(said) };
   if (spelledJson(expected) !== spelledJson(said)) {
     throw new Refusal("claim: unknown or missing members, or other words than its numbers say");
   }
@@ -94,22 +106,35 @@ function namedLeavesOf(claim) {
   return named === undefined ? null : new Set(named.split(",").map((one) => BigInt(one).toString()));
 }
 
+const markedOf = (claim) => claim.entries - (claim.verdicts.valid ?? 0) - (claim.verdicts.unsigned ?? 0);
+
+/** What the export claims, in the sentences of its format (exports/claim_words.py). */
 function claimsOf(claim) {
-  const marked = claim.entries - (claim.verdicts.valid ?? 0) - (claim.verdicts.unsigned ?? 0);
+  const { entries, verdicts } = claim;
+  const isFirst = claim.format === FIRST_CLAIM;
+  const differing = MAY_DIFFER.filter((verdict) => verdicts[verdict]).join(" or ");
   const tree = `the ledger ${claim.ledger} as it stood at ${claim.ledger_size} leaves`;
+  const unless = isFirst ? ", unless it is marked as tampered" : differing && `, unless it is marked as ${differing}`;
+  const unlessSo = !isFirst && differing ? ", unless its entry is marked so" : "";
+  const missing = isFirst ? 0 : (verdicts.missing ?? 0);
   const said = [
-    `Each of the ${claim.entries} exported entries is a leaf of ${tree}, unless it is marked as tampered.`,
-    "Every record is exported byte for byte as it was hashed when it was recorded.",
+    `Each of the ${entries} exported entries is a leaf of ${tree}${unless}.`,
+    `Every record is exported byte for byte as it was hashed when it was recorded${unlessSo}.`,
     `The account named here exported it at ${claim.exported_at}, and signed it with the certificate named here.`,
   ];
   if (claim.complete_range !== null) {
     const [first, end] = claim.complete_range;
+    const records = `${entries - missing} as records${missing ? `, ${missing} as hashes of what is missing` : ""}`;
     said.push(
-      `Of the leaves ${first} up to, but not including, ${end} every one is here: ${claim.entries} as records and ` +
+      `Of the leaves ${first} up to, but not including, ${end} every one is here: ${records} and ` +
         `${claim.withheld} as hashes only: the filter left them out, or they were amended or removed since.`,
     );
   }
-  if (marked) said.push(`${marked} entries are marked: they did not verify when they were exported.`);
+  if (!isFirst) {
+    const marked = Object.entries(MEANINGS).filter(([verdict]) => verdicts[verdict]);
+    return [...said, ...marked.map(([verdict, meaning]) => `Marked as ${verdict}: ${verdicts[verdict]}. ${meaning}`)];
+  }
+  if (markedOf(claim)) said.push(`${markedOf(claim)} entries are marked: they did not verify when they were exported.`);
   return said;
 }
 

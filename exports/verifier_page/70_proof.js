@@ -37,7 +37,7 @@ class Frontier {
  * What the lines of a multi-proof show of these entries ({ leafIndex, hash, isMarked }, in order). Throws Refusal.
  *
  * 1. the lines cover every leaf of the tree once, and inside the complete range leaf by leaf 2. the exported leaves are
- * those of the entries, in number and place 3. a mismatched one is really not the leaf, and marked
+ * those of the entries, in number and place 3. a mismatched one is really not the leaf, and marked as one that may not be
  */
 async function verifiedProof(lines, entries) {
   const head = await proofHead(lines);
@@ -84,7 +84,9 @@ class Walk {
     if (entry.leafIndex !== at || same(entry.hash, node)) {
       throw new Refusal(`leaf ${at} is not the mismatched entry that the proof says it is`);
     }
-    if (!entry.isMarked) throw new Refusal(`the record of leaf ${at} is not the leaf, and it is not marked`);
+    if (!entry.isMarked) {
+      throw new Refusal(`the record of leaf ${at} is not the leaf, and it is not marked as tampered or missing`);
+    }
     this.exported++;
     this.mismatched++;
   }

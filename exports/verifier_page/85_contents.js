@@ -94,7 +94,8 @@ class Rows {
       rows.map((row) => (isSound(row.verdict) ? faultOf(row, this.keys, this.ledger, this) : null)),
     );
     rows.forEach((row, place) => this.add(row, found[place]));
-    this.leaves = rows.map((row) => ({ leafIndex: row.leafIndex, hash: leafHash(row.record), isMarked: !isSound(row.verdict) }));
+    const marked = (row) => MAY_DIFFER.includes(row.verdict);
+    this.leaves = rows.map((row) => ({ leafIndex: row.leafIndex, hash: leafHash(row.record), isMarked: marked(row) }));
     this.at = 0;
   }
 
@@ -132,7 +133,8 @@ function checkRows(report, rows) {
   const total = marked.reduce((sum, [, count]) => sum + count, 0);
   if (total) {
     const said = marked.map(([verdict, count]) => `${count} ${verdict}`).join(", ");
-    report.cannotTell(MARKED, `the export itself says that ${total} entries did not verify: ${said}`);
+    const what = ["removed", "erased"].some((one) => rows.verdicts.has(one)) ? "did not verify or had been removed" : "did not verify";
+    report.cannotTell(MARKED, `the export itself says that ${total} entries ${what}: ${said}`);
   }
 }
 

@@ -187,7 +187,8 @@ async function kindOf(source) {
     const decoder = new TextDecoder();
     const end = decoder.decode(await source.read(Math.max(source.size - END_SIZE, 0), END_SIZE));
     if (end.includes(`"format": "${MANIFEST_FORMAT}"`)) return MANIFEST_NAME;
-    if ((decoder.decode(start) + end).includes(`"format": "${CLAIM_FORMAT}"`)) return CLAIM_NAME;
+    const isClaim = (format) => (decoder.decode(start) + end).includes(`"format": "${format}"`);
+    if ([FIRST_CLAIM, SECOND_CLAIM].some(isClaim)) return CLAIM_NAME;
   }
   try {
     parsedNote(textOf(start));

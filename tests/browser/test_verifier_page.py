@@ -153,9 +153,11 @@ def test_entries_of_every_algorithm_are_verified_or_said_not_to_be(offline: Offl
     assert ["entry signatures", "not checked"] in [row[:2] for row in report["checks"]]
 
 
-def test_the_keys_that_signed_must_be_pinned_as_our_verifier_wants_it(offline: Offline) -> None:
+@pytest.mark.parametrize("made", [altered.rotated(), altered.marked()], ids=["rotated", "marked"])
+def test_keys_that_changed_and_entries_that_are_marked_are_told_as_our_verifier_does(
+    offline: Offline, made: dict[str, tuple[int, str, bytes]]
+) -> None:
     offline.trust()
-    made = altered.rotated()
     codes = same_in_both(offline, [(name, raw) for name, (_, _, raw) in made.items()], pins())
     assert codes == [code for code, _, _ in made.values()]
     for here, (_, words, _) in zip(

@@ -262,6 +262,42 @@ def sound() -> dict[str, bytes]:
     }
 
 
+def marked() -> dict[str, tuple[int, str, bytes]]:
+    """Return exports in which leaf 4 is marked, with each verdict: exit code, words, container."""
+    gone: dict[str, Any] = {"record": b"", "key_id": None, "signature": None, "detached_data": None}
+
+    def with_leaf_4(verdict: Verdict, *, in_first_words: bool = False, **changes: Any) -> bytes:
+        ledger = list(Export().ledger)
+        ledger[4] = ledger[4]._replace(verdict=verdict, reason="looked at", **changes)
+        return Export(ledger=tuple(ledger), tree=Export().real_tree, in_first_words=in_first_words).container()
+
+    as_it_was = {
+        verdict: (2, f"1 entries did not verify{also}: 1 {verdict}", with_leaf_4(verdict))
+        for verdict, also in (
+            (Verdict.TAMPERED, ""),
+            (Verdict.UNTRUSTED_KEY, ""),
+            (Verdict.CANNOT_TELL, ""),
+            (Verdict.REMOVED, " or had been removed"),
+            (Verdict.ERASED, " or had been removed"),
+        )
+    }
+    differing = {
+        f"another record that is {verdict}": (
+            1,
+            "leaf 4 is not the leaf, and it is not marked as tampered or missing",
+            with_leaf_4(verdict, record=b'{"changed":1}'),
+        )
+        for verdict in (Verdict.UNTRUSTED_KEY, Verdict.CANNOT_TELL, Verdict.REMOVED, Verdict.ERASED)
+    }
+    return {str(verdict): said for verdict, said in as_it_was.items()} | {
+        **differing,
+        "missing": (2, "1 entries did not verify: 1 missing", with_leaf_4(Verdict.MISSING, **gone)),
+        "another record": (2, "1 tampered", with_leaf_4(Verdict.TAMPERED, record=b'{"changed":1}')),
+        "missing, as it was said before": (2, "1 missing", with_leaf_4(Verdict.MISSING, in_first_words=True, **gone)),
+        "tampered, as it was said before": (2, "1 tampered", with_leaf_4(Verdict.TAMPERED, in_first_words=True)),
+    }
+
+
 def rotated() -> dict[str, tuple[int, str, bytes]]:
     """Return exports from after a rotation, for somebody who pinned the key before it: exit code, words, container."""
     private, public = ALGORITHMS["Ed25519"].generate()

@@ -71,6 +71,7 @@ class Export:
     time_stamp: TimeStamper | None = None
     time_stamp_authority: str | None = None
     tree: Tree | None = None  # the real one, where the entries are not its leaves
+    in_first_words: bool = False
 
     @property
     def real_tree(self) -> Tree:
@@ -106,6 +107,7 @@ class Export:
             software="auditlog 0.1.0",
             signer_certificate_sha256=self.signer.fingerprint,
             time_stamp_authority=self.time_stamp_authority,
+            in_first_words=self.in_first_words,
         )
         return replace(claim, **changes)
 

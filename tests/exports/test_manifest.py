@@ -110,4 +110,71 @@ def test_the_claim_says_what_it_does_not_claim() -> None:
     assert any("no time stamp authority" in said for said in CLAIM.claims_not())
     assert not any("time stamp" in said for said in replace(CLAIM, time_stamp_authority="tsa").claims_not())
     assert CLAIM.marked == 1
-    assert any("1 entries are marked" in said for said in CLAIM.claims())
+    assert any("Marked as tampered: 1." in said for said in CLAIM.claims())
+
+
+def of(**verdicts: int) -> Claim:
+    return replace(CLAIM, verdicts=verdicts)
+
+
+_TREE = "is a leaf of the ledger activity as it stood at 100 leaves"
+_BYTE_FOR_BYTE = "Every record is exported byte for byte as it was hashed when it was recorded"
+_EXPORTED = (
+    "The account named here exported it at 2026-11-23T05:40:00.123456Z, and signed it with the certificate named here."
+)
+_RANGE = "Of the leaves 10 up to, but not including, 30 every one is here: "
+_LEFT = "17 as hashes only: the filter left them out, or they were amended or removed since."
+# As they were written before there was a second format: in signed bytes, so for ever.
+_FIRST_WORDS = [
+    f"Each of the 3 exported entries {_TREE}, unless it is marked as tampered.",
+    f"{_BYTE_FOR_BYTE}.",
+    _EXPORTED,
+    f"{_RANGE}3 as records and {_LEFT}",
+]
+
+
+def test_where_nothing_is_marked_the_words_are_those_of_the_first_format() -> None:
+    for claim in (of(valid=3), of(valid=2, unsigned=1)):
+        assert claim.to_dict()["format"] == "auditlog-export-claim/1"
+        assert claim.claims() == _FIRST_WORDS
+        again = claim.to_json().replace(b"claim/1", b"claim/2")
+        with pytest.raises(BadManifestError, match="other words"):
+            Claim.from_json(again)
+
+
+def test_what_was_said_of_marked_entries_before_is_taken_as_it_was() -> None:
+    said = of(valid=1, missing=2).to_dict() | {
+        "format": "auditlog-export-claim/1",
+        "claims": [*_FIRST_WORDS, "2 entries are marked: they did not verify when they were exported."],
+    }
+    claim = Claim.from_dict(said)
+    assert claim.to_dict() == said
+    assert claim != of(valid=1, missing=2)
+    with pytest.raises(BadManifestError, match="other words"):
+        Claim.from_dict(said | {"format": "auditlog-export-claim/2"})
+    with pytest.raises(BadManifestError, match="other words"):
+        Claim.from_dict(of(valid=1, missing=2).to_dict() | {"format": "auditlog-export-claim/1"})
+    with pytest.raises(BadManifestError, match="neither of the format"):
+        Claim.from_dict(said | {"format": "auditlog-export-claim/3"})
+
+
+def test_of_marked_entries_it_is_said_what_is_so_of_each_verdict() -> None:
+    assert of(valid=1, missing=2).claims() == [
+        f"Each of the 3 exported entries {_TREE}, unless it is marked as missing.",
+        f"{_BYTE_FOR_BYTE}, unless its entry is marked so.",
+        _EXPORTED,
+        f"{_RANGE}1 as records, 2 as hashes of what is missing and {_LEFT}",
+        "Marked as missing: 2. The ledger has its leaf, and the entry was gone; only its place is exported.",
+    ]
+    assert of(removed=1, cannot_tell=1, untrusted_key=1).claims() == [
+        f"Each of the 3 exported entries {_TREE}.",
+        f"{_BYTE_FOR_BYTE}.",
+        _EXPORTED,
+        f"{_RANGE}3 as records and {_LEFT}",
+        "Marked as untrusted_key: 1. Its record is the leaf, and the key that signed it is not trusted for it.",
+        "Marked as removed: 1. What stood there was removed under a recorded decision, which its record tells.",
+        "Marked as cannot_tell: 1. Nothing wrong was found, and something that is needed to be sure was not there.",
+    ]
+    both = of(valid=1, missing=1, tampered=1)
+    assert both.claims()[0].endswith("unless it is marked as tampered or missing.")
+    assert Claim.from_json(both.to_json()) == both

@@ -27,7 +27,7 @@ from signing import certificates
 from signing.jws import public_jwk
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
-from tests.exports.altered import ACCESSES, rotated
+from tests.exports.altered import ACCESSES, marked, rotated
 from tests.exports.exported import KEY_ID, Tree, access, entry
 from tests.exports.exporting import Export, ada, checkpoint_key, members, note, packed
 from tests.signing.issued import authority, person
@@ -304,7 +304,16 @@ def test_a_key_that_is_not_the_pinned_one_of_its_name_is_refused() -> None:
     assert f"keys in the export are not the pinned ones: {KEY_ID}" in report.table()
 
 
-@pytest.mark.parametrize(("name", "expected"), [(name, one) for name, one in rotated().items()])
+@pytest.mark.parametrize(("name", "expected"), [*marked().items()])
+def test_what_is_marked_is_counted_by_verdict(name: str, expected: tuple[int, str, bytes]) -> None:
+    code, words, raw = expected
+    report = checked(raw)
+    assert report.exit_code == code, report.table()
+    assert words in report.table(), name
+    assert code == 1 or report.sentence.startswith("Entries in it are marked")
+
+
+@pytest.mark.parametrize(("name", "expected"), [*rotated().items()])
 def test_the_keys_that_signed_must_be_pinned_and_no_other_may_bear_their_names(
     name: str, expected: tuple[int, str, bytes]
 ) -> None:

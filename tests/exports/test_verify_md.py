@@ -110,7 +110,11 @@ def test_marked_entries_are_said_at_its_head() -> None:
         export, ledger=tuple(one._replace(verdict="tampered", reason="changed") for one in export.ledger)
     )
     text = verify_md.render(tampered.claim(), FILE_NAME, (), "00" * 32).decode()
-    assert "**4 entries did not verify when they were exported" in text.split("##", maxsplit=1)[0]
+    head = text.split("##", maxsplit=1)[0]
+    assert "**4 entries did not verify when they were exported: 4 tampered; each is marked in the data**" in head
+    said = verify_md.render(export.claim(verdicts={"missing": 1, "removed": 3}), FILE_NAME, (), "00" * 32).decode()
+    assert "**4 entries did not verify or had been removed when they were exported: 1 missing, 3 removed; each" in said
+    assert "* Marked as missing: 1. The ledger has its leaf" in said
     assert "did not verify" not in verify_md.render(export.claim(), FILE_NAME, (), "00" * 32).decode()
 
 
