@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".asice"
 MIMETYPE = b"application/vnd.etsi.asic-e+zip"
+MIMETYPE_FILE = "mimetype"
 MANIFEST_XML = "META-INF/ASiCManifest001.xml"
 SIGNATURE = "META-INF/signature001.p7s"
 MAX_FILES = 64
@@ -162,7 +163,7 @@ class Container:
         self._stored = {one.name: one for one in stored}
         self.xml = self.read(MANIFEST_XML)
         self.signature = self.read(SIGNATURE)
-        self.files: dict[str, tuple[str, bytes]] = _parse_xml(self.xml)
+        self.files = parse_list(self.xml)
         if [*self.files] != [one.name for one in stored[1:-2]]:
             raise BadContainerError("the files are not those that its XML manifest names, in that order")
 
@@ -218,7 +219,7 @@ def open_container(source: IO[bytes]) -> Container:
     names = [one.name for one in stored]
     if len(set(names)) != len(names):  # 4
         raise BadContainerError("a file is in it twice")
-    if names[:1] != ["mimetype"] or names[-2:] != [MANIFEST_XML, SIGNATURE]:
+    if names[:1] != [MIMETYPE_FILE] or names[-2:] != [MANIFEST_XML, SIGNATURE]:
         raise BadContainerError("it does not begin with mimetype and end with manifest and signature, as ASiC-E does")
     for name in names[1:-2]:
         if not _is_name(name):
@@ -230,7 +231,7 @@ def open_container(source: IO[bytes]) -> Container:
         if is_container(source.read(min(4, one.size))):  # 5
             raise BadContainerError(f"{one.name} is an archive itself")
     container = Container(source, contents)
-    for name in ("mimetype", MANIFEST_XML, SIGNATURE):  # 6
+    for name in (MIMETYPE_FILE, MANIFEST_XML, SIGNATURE):  # 6
         if not container.check_sums(name):
             raise BadContainerError(f"the checksum of {name} is wrong")
     return container
@@ -286,7 +287,7 @@ def _one_local(source: IO[bytes], fixed: bytes, offset: int) -> Stored:
 
 
 def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and name != "mimetype" and not name.lower().startswith("meta-inf")
+    return _NAME.fullmatch(name) is not None and name != MIMETYPE_FILE and not name.lower().startswith("meta-inf")
 
 
 def _local(name: str, size: int, crc: int) -> bytes:
@@ -355,8 +356,11 @@ def _xml(files: Iterable[tuple[str, str, bytes]]) -> bytes:
     ).encode()
 
 
-def _parse_xml(raw: bytes) -> dict[str, tuple[str, bytes]]:
-    """Return media type and hash by name. No XML parser reads it: it has one spelling, or it is refused."""
+def parse_list(raw: bytes) -> dict[str, tuple[str, bytes]]:
+    """Return media type and SHA-256 by name of the files that the XML manifest names. Raises BadContainerError.
+
+    No XML parser reads it: it has one spelling, or it is refused.
+    """
     if b"<!" in raw:
         raise BadContainerError("its XML manifest has a document type, entity or comment")
     found = [(match[1], match[2], b64decode(match[3])) for match in _XML_FILE.finditer(raw.decode("utf-8", "replace"))]

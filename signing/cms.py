@@ -101,6 +101,19 @@ def verify(raw: bytes, digest: bytes, *, said_at: datetime | None = None) -> Sig
     return found
 
 
+def content_digest(raw: bytes) -> bytes:
+    """Return the SHA-256 of the content that a signature names, where that is not at hand. Raises BadCmsError.
+
+    It is worth what `verify` says of it.
+    """
+    if len(raw) > MAX_SIZE:
+        raise BadCmsError(f"larger than {MAX_SIZE:,} bytes")
+    named = _parsed(raw, None)[1].get("message_digest")
+    if not isinstance(named, bytes):
+        raise BadCmsError("not a CMS signature of one signer")
+    return named
+
+
 def _parsed(raw: bytes, said_at: datetime | None) -> tuple[Signature, dict[str, Any]]:
     try:
         info = cms.ContentInfo.load(raw, strict=True)

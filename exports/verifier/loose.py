@@ -12,10 +12,10 @@ from typing import IO, TYPE_CHECKING
 
 from exports import container, names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
 from exports.claim_words import FIRST, SECOND
-from exports.errors import BadManifestError, ExportError
+from exports.errors import BadContainerError, BadManifestError, ExportError
 from exports.manifest import MANIFEST_FORMAT, Claim, Manifest
 from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
-from exports.verifier.packed import MAX_REPORT, check_report
+from exports.verifier.packed import MAX_REPORT, check_needed, check_report, check_signature
 from exports.verifier.report import Name
 from signing import certificates, checkpoint
 from signing.errors import BadCertificateError, BadCheckpointError
@@ -39,11 +39,16 @@ _STARTS = {
     names.VERIFY: rb"# How to check `",
     names.JWKS: rb'\{\s*"keys"',
     names.VKEYS: rb"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}\s",
+    container.MIMETYPE_FILE: re.escape(container.MIMETYPE),
+    container.MANIFEST_XML: rb"(?s)<\?xml.{0,1000}ASiCManifest",
+    container.SIGNATURE: rb"(?s)\x30.{1,5}\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02",  # the type SignedData
 }
 _CLAIM = f'"format": "({re.escape(FIRST)}|{re.escape(SECOND)})"'.encode()
 _PEM = b"-----BEGIN CERTIFICATE-----"
 # Of these only the manifest says something, by their hashes.
 _LISTED_ONLY = (names.VERIFY, names.VKEYS, names.SIGNER, names.ISSUERS)
+# Of the container itself, so that no list has them.
+_AROUND = (container.MIMETYPE_FILE, container.MANIFEST_XML, container.SIGNATURE)
 
 
 class UnknownFileError(ExportError):
@@ -146,22 +151,89 @@ def check_loose(given: Sequence[tuple[IO[bytes], str]], report: Report, pins: Pi
 
 
 def _check(files: Loose, report: Report, pins: Pins) -> None:
-    report.not_checked(Name.SIGNATURE, "loose files: the signature is in the container (.asice)")
     manifest = check_manifest(files.read(names.MANIFEST), report) if names.MANIFEST in files else None
     claim = None if manifest is None else manifest.claim
-    alone = [name for name in files if name in _LISTED_ONLY]
-    if alone and manifest is None:
-        report.not_checked(
-            Name.DIGESTS, f"only the manifest, which is not here, says what is right: {', '.join(alone)}"
-        )
     if names.CLAIM in files:
         claim = _claim(files, report, claim)
-    if manifest is not None:
-        _check_listing(files, report, manifest)
+    _check_lists(files, report, manifest)
+    _check_around(files, report, pins, claim)
     if names.REPORT in files:
         claim = _report(files, report, pins, claim)
     if claim is not None or any(name in files for name in (*ROW_FILES, proofs.NAME, names.CHECKPOINT)):
         check_contents(files, report, pins, claim)
+
+
+def _check_around(files: Loose, report: Report, pins: Pins, claim: Claim | None) -> None:
+    """Check what is of the container itself: its type, and the signature over the list of files."""
+    if container.MIMETYPE_FILE in files:
+        said = container.MIMETYPE.decode()
+        if files.read(container.MIMETYPE_FILE) == container.MIMETYPE:
+            report.ok(Name.CONTAINER, f"its mimetype is {said}, as that of every export")
+        else:
+            report.wrong(Name.CONTAINER, f"its mimetype is not {said}")
+    if container.SIGNATURE in files:
+        xml = files.read(container.MANIFEST_XML) if container.MANIFEST_XML in files else None
+        check_signature(files, xml, files.read(container.SIGNATURE), report, pins, claim)
+    else:
+        report.not_checked(Name.SIGNATURE, "loose files: the signature is in the container (.asice)")
+
+
+def _check_lists(files: Loose, report: Report, manifest: Manifest | None) -> None:
+    """Compare the files with the list that is signed and with the manifest's, as far as these are here."""
+    signed = _signed_list(files, report)
+    if signed is None and manifest is None:
+        alone = [name for name in files if name in _LISTED_ONLY]
+        if alone:
+            text = f"only the manifest, which is not here, says what is right: {', '.join(alone)}"
+            report.not_checked(Name.DIGESTS, text)
+        return
+    lists: dict[str, dict[str, tuple[str, int | None]]] = {}
+    if manifest is not None:
+        lists["the manifest"] = {file.name: (file.sha256, file.size) for file in manifest.files}
+    if signed is not None:
+        lists["the signed list"] = {name: (digest.hex(), None) for name, (_, digest) in signed.items()}
+    if signed is not None and manifest is not None:
+        _require_same_list(report, signed, manifest)
+    found = {name: _sha256(files, name) for name in files if name not in (names.CLAIM, *_AROUND)}
+    for where, listed in lists.items():
+        here = [name for name in found if name != names.MANIFEST or where != "the manifest"]
+        right = [name for name in here if listed.get(name) in ((found[name], files.size(name)), (found[name], None))]
+        _say(report, where, right, [name for name in here if name not in right])
+    missing = sorted({name for listed in lists.values() for name in listed} - set(files))
+    if missing:
+        report.not_checked(Name.DIGESTS, f"not here: {', '.join(missing)}")
+
+
+def _say(report: Report, where: str, right: list[str], wrong: list[str]) -> None:
+    for name in wrong:
+        report.wrong(Name.DIGESTS, f"{name} is not the file that {where} lists")
+    if right:
+        report.ok(Name.DIGESTS, f"as {where} lists them: {', '.join(right)}")
+
+
+def _signed_list(files: Loose, report: Report) -> dict[str, tuple[str, bytes]] | None:
+    if container.MANIFEST_XML not in files:
+        return None
+    try:
+        listed = container.parse_list(files.read(container.MANIFEST_XML))
+    except BadContainerError as error:
+        report.wrong(Name.CONTAINER, str(error))
+        return None
+    check_needed(listed, report)
+    return listed
+
+
+def _require_same_list(report: Report, signed: dict[str, tuple[str, bytes]], manifest: Manifest) -> None:
+    listed = {(file.name, file.media_type, file.sha256) for file in manifest.files}
+    if listed != {(name, kind, digest.hex()) for name, (kind, digest) in signed.items() if name != names.MANIFEST}:
+        report.wrong(Name.MANIFEST, "it lists other files than the signed list, or other hashes or kinds of them")
+
+
+def _sha256(files: Loose, name: str) -> str:
+    digest = sha256()
+    for piece in files.pieces(name):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _claim(files: Loose, report: Report, other: Claim | None) -> Claim | None:
@@ -173,26 +245,6 @@ def _claim(files: Loose, report: Report, other: Claim | None) -> Claim | None:
     if other is not None and claim != other:
         report.wrong(Name.MANIFEST, "claim.json is not the claim of the manifest")
     return claim
-
-
-def _check_listing(files: Loose, report: Report, manifest: Manifest) -> None:
-    listed = {file.name: file for file in manifest.files}
-    right = []
-    for name in files:
-        if name in (names.MANIFEST, names.CLAIM):
-            continue
-        digest = sha256()
-        for piece in files.pieces(name):
-            digest.update(piece)
-        if name not in listed or (listed[name].sha256, listed[name].size) != (digest.hexdigest(), files.size(name)):
-            report.wrong(Name.DIGESTS, f"{name} is not the file that the manifest lists")
-        else:
-            right.append(name)
-    if right:
-        report.ok(Name.DIGESTS, f"as the manifest lists them: {', '.join(right)}")
-    missing = sorted(set(listed) - set(files))
-    if missing:
-        report.not_checked(Name.DIGESTS, f"not here: {', '.join(missing)}")
 
 
 def _report(files: Loose, report: Report, pins: Pins, claim: Claim | None) -> Claim | None:

@@ -23,10 +23,11 @@ from signing import certificates, cms
 from signing.errors import BadCertificateError, BadCmsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from exports.container import Container
     from exports.manifest import Claim, Manifest
+    from exports.verifier.contents import Files
     from exports.verifier.pins import Pins
     from exports.verifier.report import Report
     from signing.cms import Signature
@@ -75,12 +76,10 @@ def _check_all(opened: Container, report: Report, pins: Pins) -> None:
         report.wrong(Name.DIGESTS, f"not the files that were signed: {', '.join(damaged)}")
     else:
         report.ok(Name.DIGESTS, "every file has the SHA-256 that was signed")
-    missing = [name for name in NEEDED if name not in opened.files]
-    if missing:
-        report.wrong(Name.CONTAINER, f"files that every export has are missing: {', '.join(missing)}")
+    check_needed(opened.files, report)
     manifest = check_manifest(opened.read(names.MANIFEST), report) if names.MANIFEST in opened.files else None
     claim = None if manifest is None else manifest.claim
-    _check_signature(opened, report, pins, claim)
+    check_signature(InContainer(opened), opened.xml, opened.signature, report, pins, claim)
     if manifest is not None:
         _check_listing(opened, report, manifest)  # 7
     embedded: dict[str, bytes] = {}
@@ -105,25 +104,40 @@ def check_report(pdf: bytes, report: Report, pins: Pins, claim: Claim | None) ->
     return embedded
 
 
-def _check_signature(opened: Container, report: Report, pins: Pins, claim: Claim | None) -> None:
+def check_needed(listed: Collection[str], report: Report) -> None:
+    """Check that the files which every export has are among those that are signed."""
+    missing = [name for name in NEEDED if name not in listed]
+    if missing:
+        report.wrong(Name.CONTAINER, f"files that every export has are missing: {', '.join(missing)}")
+
+
+def check_signature(
+    files: Files, xml: bytes | None, signature: bytes, report: Report, pins: Pins, claim: Claim | None
+) -> None:
+    """Check the signature over the list of files, and who made it; without the list only the latter."""
     try:
-        found = cms.verify(opened.signature, sha256(opened.xml).digest())  # 3
+        digest = cms.content_digest(signature) if xml is None else sha256(xml).digest()
+        found = cms.verify(signature, digest)  # 3
     except BadCmsError as error:
         report.wrong(Name.SIGNATURE, str(error))
         return
     said = certificates.facts(found.certificate)
-    text = f"{said.subject} signed the list of files, at {found.signing_time:%Y-%m-%d %H:%M:%S} UTC by his own clock"
-    report.ok(Name.SIGNATURE, text)
+    when = f"at {found.signing_time:%Y-%m-%d %H:%M:%S} UTC by his own clock"
+    if xml is None:
+        text = f"{said.subject} signed a list of files, {when}; the list, {container.MANIFEST_XML}, is not here"
+        report.not_checked(Name.SIGNATURE, text)
+    else:
+        report.ok(Name.SIGNATURE, f"{said.subject} signed the list of files, {when}")
     try:
-        _require_same_files(opened, found)
+        _require_same_files(files, found)
     except BadCertificateError as error:
         report.wrong(Name.CERTIFICATE, str(error))
     check_signer(found, report, pins, claim)  # 4, 5, 6
 
 
-def _require_same_files(opened: Container, found: Signature) -> None:
+def _require_same_files(files: Files, found: Signature) -> None:
     for name, expected in ((names.SIGNER, [found.certificate]), (names.ISSUERS, list(found.chain))):
-        if name in opened.files and certificates.read(opened.read(name)) != expected:
+        if name in files and certificates.read(files.read(name)) != expected:
             raise BadCertificateError(f"{name} is not what signed the export")
 
 

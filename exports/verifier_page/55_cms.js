@@ -17,6 +17,12 @@ const OIDS = {
 const VERSION_1 = Uint8Array.of(TAG.integer, 1, 1);
 const DER_NULL = Uint8Array.of(TAG.null, 0);
 
+/** The SHA-256 of the content that a signature names, where that is not at hand: worth what verifiedCms says of it. */
+async function cmsContentDigest(raw) {
+  if (raw.length > MAX_CMS_SIZE) throw new Refusal(`larger than ${grouped(MAX_CMS_SIZE)} bytes`);
+  return (await parsedCms(raw)).messageDigest;
+}
+
 /**
  * The signature if it is one over content with this SHA-256: certificate, chain, signingTime, timeStamp. Throws Refusal.
  *

@@ -3,6 +3,7 @@
 // Compressed and encrypted files, a second directory, paths that climb and document types are refused unread.
 
 const MIMETYPE = bytesOf("application/vnd.etsi.asic-e+zip");
+const MIMETYPE_FILE = "mimetype";
 const MANIFEST_XML = "META-INF/ASiCManifest001.xml";
 const SIGNATURE_FILE = "META-INF/signature001.p7s";
 const MAX_FILES = 64;
@@ -140,7 +141,7 @@ class Container {
     }
     const container = new Container(source, contents);
     await container.readLists();
-    for (const name of ["mimetype", MANIFEST_XML, SIGNATURE_FILE]) {
+    for (const name of [MIMETYPE_FILE, MANIFEST_XML, SIGNATURE_FILE]) {
       if (!(await container.checkSums(name))) throw new Refusal(`the checksum of ${name} is wrong`); // 6
     }
     return container;
@@ -240,7 +241,7 @@ function localFile(start, offset) {
 function requireNames(names) {
   if (new Set(names).size !== names.length) throw new Refusal("a file is in it twice");
   const [first, last] = [names.slice(0, 1), names.slice(-2)];
-  if (names.length < 3 || first[0] !== "mimetype" || last[0] !== MANIFEST_XML || last[1] !== SIGNATURE_FILE) {
+  if (names.length < 3 || first[0] !== MIMETYPE_FILE || last[0] !== MANIFEST_XML || last[1] !== SIGNATURE_FILE) {
     throw new Refusal("it does not begin with mimetype and end with manifest and signature, as ASiC-E does");
   }
   for (const name of names.slice(1, -2)) {

@@ -10,14 +10,19 @@ const LOOSE_STARTS = {
   [PROOF_NAME]: PROOF_VERSION,
   [REPORT_NAME]: "%PDF-",
   [VERIFY_NAME]: "# How to check `",
+  [MIMETYPE_FILE]: textOf(MIMETYPE),
 };
 const LOOSE_PATTERNS = {
   [JWKS_NAME]: /^\{\s*"keys"/u,
   [VKEYS_NAME]: /^[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}\s/u,
+  [MANIFEST_XML]: /^<\?xml[^]{0,1000}ASiCManifest/u,
 };
+const CMS_START = /^30(?:..){1,5}06092a864886f70d010702/; // in hexadecimal: of the type SignedData
 const PEM_START = "-----BEGIN CERTIFICATE-----";
 // Of these only the manifest says something, by their hashes.
 const LISTED_ONLY = [VERIFY_NAME, VKEYS_NAME, SIGNER_NAME, ISSUERS_NAME];
+// Of the container itself, so that no list has them.
+const AROUND = [MIMETYPE_FILE, MANIFEST_XML, SIGNATURE_FILE];
 const [START_SIZE, END_SIZE] = [4096, 65_536];
 const PDF_TEXT = `the report itself: ${ELSEWHERE}`;
 
@@ -47,11 +52,10 @@ async function checkContainer(source, report, pins) {
     const opened = await Container.open(source);
     report.ok(CONTAINER, `ASiC-E of one spelling, ${opened.files.size} files`);
     await checkDigests(opened, report);
-    const missing = NEEDED.filter((name) => !opened.has(name));
-    if (missing.length) report.wrong(CONTAINER, `files that every export has are missing: ${missing.join(", ")}`);
+    checkNeeded(opened.files, report);
     const manifest = opened.has(MANIFEST_NAME) ? await checkManifest(await opened.read(MANIFEST_NAME), report) : null;
     const claim = manifest ? manifest.claim : null;
-    await checkSignature(opened, report, pins, claim);
+    await checkSignature(opened, opened.xml, opened.signature, report, pins, claim);
     if (manifest) checkContainerListing(opened, report, manifest);
     await checkContents(opened, report, pins, claim);
     if (opened.has(REPORT_NAME)) report.notChecked(PDF, PDF_TEXT);
@@ -70,12 +74,25 @@ async function checkDigests(opened, report) {
   else report.ok(DIGESTS, "every file has the SHA-256 that was signed");
 }
 
-async function checkSignature(opened, report, pins, claim) {
-  const found = await report.step(SIGNATURE, () => verifiedCms(opened.signature, sha256(opened.xml)));
+/** Checks that the files which every export has are among those that are signed. */
+function checkNeeded(listed, report) {
+  const missing = NEEDED.filter((name) => !listed.has(name));
+  if (missing.length) report.wrong(CONTAINER, `files that every export has are missing: ${missing.join(", ")}`);
+}
+
+/** Checks the signature over the list of files, and who made it; without the list (`xml` null) only the latter. */
+async function checkSignature(opened, xml, signature, report, pins, claim) {
+  const found = await report.step(SIGNATURE, async () =>
+    verifiedCms(signature, xml === null ? await cmsContentDigest(signature) : sha256(xml)));
   if (!found) return;
   const { certificate, chain, signingTime } = found;
   const when = `at ${shownTime(signingTime)} UTC by his own clock`;
-  report.ok(SIGNATURE, `${certificate.subjectName} signed the list of files, ${when}`);
+  if (xml === null) {
+    const text = `${certificate.subjectName} signed a list of files, ${when}; the list, ${MANIFEST_XML}, is not here`;
+    report.notChecked(SIGNATURE, text);
+  } else {
+    report.ok(SIGNATURE, `${certificate.subjectName} signed the list of files, ${when}`);
+  }
   await report.step(CERTIFICATE, async () => {
     for (const [name, expected] of [[SIGNER_NAME, [certificate]], [ISSUERS_NAME, chain]]) {
       const here = opened.has(name) ? readCertificates(await opened.read(name)) : expected;
@@ -178,6 +195,7 @@ async function kindOf(source) {
   for (const [name, expected] of Object.entries(LOOSE_STARTS)) {
     if (startsWith(start, bytesOf(expected))) return name;
   }
+  if (CMS_START.test(toHex(start.subarray(0, 20)))) return SIGNATURE_FILE;
   const text = new TextDecoder().decode(start);
   for (const [name, pattern] of Object.entries(LOOSE_PATTERNS)) {
     if (pattern.test(text)) return name;
@@ -214,14 +232,10 @@ async function checkLoose(given, report, pins) {
   await report.step(CONTAINER, async () => {
     const files = new Loose();
     for (const { source, name } of given) await files.add(source, name);
-    report.notChecked(SIGNATURE, "loose files: the signature is in the container (.asice)");
     const manifest = files.has(MANIFEST_NAME) ? await checkManifest(await files.read(MANIFEST_NAME), report) : null;
     const claim = await looseClaim(files, report, manifest ? manifest.claim : null);
-    if (manifest) await checkLooseListing(files, report, manifest);
-    const alone = [...files.files.keys()].filter((name) => LISTED_ONLY.includes(name));
-    if (alone.length && !manifest) {
-      report.notChecked(DIGESTS, `only the manifest, which is not here, says what is right: ${alone.join(", ")}`);
-    }
+    await checkLists(files, report, manifest);
+    await checkAround(files, report, pins, claim);
     if (files.has(REPORT_NAME)) report.notChecked(PDF, PDF_TEXT);
     if (claim || [...ROW_FILES, PROOF_NAME, CHECKPOINT_NAME].some((name) => files.has(name))) {
       await checkContents(files, report, pins, claim);
@@ -238,19 +252,73 @@ async function looseClaim(files, report, other) {
   return claim ?? other;
 }
 
-async function checkLooseListing(files, report, manifest) {
-  const listed = new Map(manifest.files.map((file) => [file.name, file]));
-  const right = [];
-  for (const name of [...files.files.keys()].filter((one) => one !== MANIFEST_NAME && one !== CLAIM_NAME)) {
-    const file = listed.get(name);
-    const digest = toHex(await sha256Of(files.pieces(name)));
-    if (!file || file.sha256 !== digest || file.size !== files.size(name)) {
-      report.wrong(DIGESTS, `${name} is not the file that the manifest lists`);
+/** Checks what is of the container itself: its type, and the signature over the list of files. */
+async function checkAround(files, report, pins, claim) {
+  if (files.has(MIMETYPE_FILE)) {
+    const said = textOf(MIMETYPE);
+    if (same(await files.read(MIMETYPE_FILE), MIMETYPE)) {
+      report.ok(CONTAINER, `its mimetype is ${said}, as that of every export`);
     } else {
-      right.push(name);
+      report.wrong(CONTAINER, `its mimetype is not ${said}`);
     }
   }
-  if (right.length) report.ok(DIGESTS, `as the manifest lists them: ${right.join(", ")}`);
-  const missing = [...listed.keys()].filter((name) => !files.has(name)).sort();
+  if (files.has(SIGNATURE_FILE)) {
+    const xml = files.has(MANIFEST_XML) ? await files.read(MANIFEST_XML) : null;
+    await checkSignature(files, xml, await files.read(SIGNATURE_FILE), report, pins, claim);
+  } else {
+    report.notChecked(SIGNATURE, "loose files: the signature is in the container (.asice)");
+  }
+}
+
+/** Compares the files with the list that is signed and with the manifest's, as far as these are here. */
+async function checkLists(files, report, manifest) {
+  const names = [...files.files.keys()];
+  const signed = await signedList(files, report);
+  if (!signed && !manifest) {
+    const alone = names.filter((name) => LISTED_ONLY.includes(name));
+    if (alone.length) {
+      report.notChecked(DIGESTS, `only the manifest, which is not here, says what is right: ${alone.join(", ")}`);
+    }
+    return;
+  }
+  const lists = new Map();
+  if (manifest) lists.set("the manifest", new Map(manifest.files.map((file) => [file.name, [file.sha256, file.size]])));
+  if (signed) lists.set("the signed list", new Map([...signed].map(([name, { digest }]) => [name, [toHex(digest), null]])));
+  if (signed && manifest) requireSameList(report, signed, manifest);
+  const found = new Map();
+  for (const name of names.filter((one) => one !== CLAIM_NAME && !AROUND.includes(one))) {
+    found.set(name, toHex(await sha256Of(files.pieces(name))));
+  }
+  for (const [where, listed] of lists) {
+    const here = [...found.keys()].filter((name) => name !== MANIFEST_NAME || where !== "the manifest");
+    const isRight = (name) => {
+      const [digest, size] = listed.get(name) ?? [];
+      return digest === found.get(name) && (size === null || size === files.size(name));
+    };
+    for (const name of here.filter((one) => !isRight(one))) {
+      report.wrong(DIGESTS, `${name} is not the file that ${where} lists`);
+    }
+    const right = here.filter(isRight);
+    if (right.length) report.ok(DIGESTS, `as ${where} lists them: ${right.join(", ")}`);
+  }
+  const all = new Set([...lists.values()].flatMap((listed) => [...listed.keys()]));
+  const missing = [...all].filter((name) => !files.has(name)).sort();
   if (missing.length) report.notChecked(DIGESTS, `not here: ${missing.join(", ")}`);
+}
+
+async function signedList(files, report) {
+  if (!files.has(MANIFEST_XML)) return null;
+  const listed = await report.step(CONTAINER, async () => parsedXml(await files.read(MANIFEST_XML)));
+  if (listed) checkNeeded(listed, report);
+  return listed;
+}
+
+function requireSameList(report, signed, manifest) {
+  const spelled = (name, mediaType, hash) => [name, mediaType, hash].join("\n");
+  const listed = manifest.files.map((file) => spelled(file.name, file.media_type, file.sha256));
+  const found = [...signed].filter(([name]) => name !== MANIFEST_NAME)
+    .map(([name, { mediaType, digest }]) => spelled(name, mediaType, toHex(digest)));
+  if (listed.sort().join("\0") !== found.sort().join("\0")) {
+    report.wrong(MANIFEST, "it lists other files than the signed list, or other hashes or kinds of them");
+  }
 }

@@ -202,6 +202,16 @@ def test_loose_files_are_checked_as_far_as_our_verifier_checks_them(offline: Off
         assert here["exit"] != 0
 
 
+def test_what_is_of_the_container_itself_is_checked_alone_as_our_verifier_does(offline: Offline) -> None:
+    offline.trust()
+    for name, (code, words, given) in altered.loose().items():
+        (here,) = offline.check(given)
+        (report,) = check_files([(io.BytesIO(raw), one) for one, raw in given], pins())
+        assert_same(here, report)
+        assert here["exit"] == code, name
+        assert any(words in row[2] for row in here["checks"]), (name, here)
+
+
 def test_what_the_page_does_not_check_is_said_to_be_so(offline: Offline, tmp_path: Path) -> None:
     offline.trust()
     with local_tsa(tmp_path, kind="ec") as tsa:

@@ -262,6 +262,81 @@ def sound() -> dict[str, bytes]:
     }
 
 
+def loose() -> dict[str, tuple[int, str, Files]]:
+    """Return files that lie about, some of them of the container itself: exit code, words, files."""
+    files = {one.filename: raw for one, raw in _read(Export().container())}
+    xml, signature, mimetype = files[MANIFEST_XML], files[SIGNATURE], files["mimetype"]
+    other = Export(signer=person(authority(), "Eve"))
+    others = {one.filename: raw for one, raw in _read(other.container())}
+
+    def given(*names: str, **changes: bytes) -> Files:
+        return [(name, changes.get(name, files[name])) for name in names]
+
+    lists = {MANIFEST_XML: xml, SIGNATURE: signature}
+    no_proof = {one.filename: raw for one, raw in _read(without(Export(), proofs.NAME))}
+    retyped = Export().members()
+    retyped[1] = replace(retyped[1], media_type="text/plain")
+    another_type = {one.filename: raw for one, raw in _read(packed(retyped, Export().signer))}
+    return {
+        "all of them": (0, "as the signed list lists them: manifest.json, ", [*files.items()]),
+        "all but one": (2, "not here: entries.csv", [one for one in files.items() if one[0] != "entries.csv"]),
+        "mimetype": (2, "its mimetype is application/vnd.etsi.asic-e+zip", given("mimetype")),
+        "another mimetype": (1, "its mimetype is not", [("mimetype", mimetype + b"\n")]),
+        "the list": (2, "not here: VERIFY.md, certificates/issuers.pem", given(MANIFEST_XML)),
+        "a list of another spelling": (
+            1,
+            "one spelling",
+            [(MANIFEST_XML, xml.replace(b"  <asic:", b"   <asic:"))],
+        ),
+        "a list with a comment": (1, "or comment", [(MANIFEST_XML, xml.replace(b"<asic", b"<!-- --><asic", 1))]),
+        "the list and a file": (2, "as the signed list lists them: entries.csv", given(MANIFEST_XML, "entries.csv")),
+        "the list and a changed file": (
+            1,
+            "entries.csv is not the file that the signed list lists",
+            [(MANIFEST_XML, xml), ("entries.csv", files["entries.csv"].replace(b"user-4", b"user-5"))],
+        ),
+        "a list without the proof": (1, f"missing: {proofs.NAME}", [(MANIFEST_XML, no_proof[MANIFEST_XML])]),
+        "a list of other kinds": (
+            1,
+            "it lists other files than the signed list",
+            [(name, another_type[name]) for name in (MANIFEST_XML, names.MANIFEST)],
+        ),
+        "a manifest of other sizes": (
+            1,
+            "entries.csv is not the file that the manifest lists",
+            [
+                (names.MANIFEST, files[names.MANIFEST].replace(b'"size": ', b'"size": 1')),
+                ("entries.csv", files["entries.csv"]),
+            ],
+        ),
+        "the signature": (2, "Example signed a list of files", given(SIGNATURE)),
+        "a changed signature": (1, "signature", [(SIGNATURE, signature[:-1] + bytes([signature[-1] ^ 1]))]),
+        "a signature cut off": (1, "not", [(SIGNATURE, signature[:-9])]),
+        "list and signature": (2, "Example signed the list of files", [*lists.items()]),
+        "a changed list and its signature": (
+            1,
+            "it signs other content",
+            [(MANIFEST_XML, xml.replace(b"text/csv", b"text/tsv")), (SIGNATURE, signature)],
+        ),
+        "a signature and the certificate of somebody else": (
+            1,
+            "certificates/signer.pem is not what signed the export",
+            [(SIGNATURE, signature), (names.SIGNER, others[names.SIGNER])],
+        ),
+        "the signature of somebody else": (2, "signer unknown", [(SIGNATURE, others[SIGNATURE])]),
+        "that and the manifest": (
+            1,
+            "another certificate than its manifest names",
+            [(SIGNATURE, others[SIGNATURE]), (names.MANIFEST, files[names.MANIFEST])],
+        ),
+    }
+
+
+def _read(raw: bytes) -> list[tuple[zipfile.ZipInfo, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        return [(one, archive.read(one)) for one in archive.infolist()]
+
+
 def marked() -> dict[str, tuple[int, str, bytes]]:
     """Return exports in which leaf 4 is marked, with each verdict: exit code, words, container."""
     gone: dict[str, Any] = {"record": b"", "key_id": None, "signature": None, "detached_data": None}

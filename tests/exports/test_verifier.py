@@ -27,6 +27,7 @@ from signing import certificates
 from signing.jws import public_jwk
 from signing.merkle import leaf_hash
 from signing.verdicts import Verdict
+from tests.exports import altered
 from tests.exports.altered import ACCESSES, marked, rotated
 from tests.exports.exported import KEY_ID, Tree, access, entry
 from tests.exports.exporting import Export, ada, checkpoint_key, members, note, packed
@@ -392,6 +393,16 @@ def test_a_file_that_says_nothing_alone_is_not_called_changed(name: str) -> None
     assert f"only the manifest, which is not here, says what is right: {name}" in alone.table()
     assert f"as the manifest lists them: {name}" in loose(files[name], files[names.MANIFEST]).table()
     assert f"{name} is not the file" in loose(files[name] + b"\n", files[names.MANIFEST]).table()
+
+
+@pytest.mark.parametrize(("name", "expected"), [*altered.loose().items()])
+def test_what_is_of_the_container_itself_is_checked_alone_too(
+    name: str, expected: tuple[int, str, altered.Files]
+) -> None:
+    code, words, files = expected
+    (report,) = check_files([(io.BytesIO(raw), one) for one, raw in files], pins())
+    assert report.exit_code == code, report.table()
+    assert words in report.table(), name
 
 
 def test_the_command_says_it_in_words_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
