@@ -176,11 +176,26 @@ REPORT = object_of(
         ),
     },
 )
+_REPORTS = object_of(
+    "ExportReports",
+    "What it says of several files.",
+    {"reports": said(list_of(REPORT), "One of each container, and one of all other files together.")},
+)
+_FILES = object_of(
+    "ExportFiles",
+    "Containers, or loose files of one export, which are checked together.",
+    {"file": said({**list_of(_BINARY), "minItems": 1, "maxItems": 100}, "A part of this name for each file.")},
+)
 verify_evidence = extend_schema(
     operation_id="verify_evidence",
     summary="Verify a piece of evidence or an export, without an account",
     tags=activity.EVIDENCE,
-    request={JSON: said(EVIDENCE, "One piece of evidence."), CONTAINER_TYPE: _BINARY, "application/pdf": _BINARY},
-    responses={200: answer({"anyOf": [JUDGEMENT, REPORT]}, "The verdict, or of an export the checks.")},
+    request={
+        JSON: said(EVIDENCE, "One piece of evidence."),
+        CONTAINER_TYPE: _BINARY,
+        "application/pdf": _BINARY,
+        "multipart/form-data": _FILES,
+    },
+    responses={200: answer({"anyOf": [JUDGEMENT, REPORT, _REPORTS]}, "The verdict, or of an export the checks.")},
     examples=[activity.A_CHECKPOINT],
 )

@@ -2,6 +2,10 @@
 
     {"file": "", "outcome": "valid" | "tampered" | "cannot_tell", "checks": [{"check", "state", "text"}]}
 
+Several files come as the parts `file` of a form (multipart/form-data), loose ones of one export among them:
+
+    {"reports": [a report of each container, and one of all other files together]}
+
 The checks are those of the verification tool, with what this installation vouches for pinned (exports/judging.py).
 """
 
@@ -11,18 +15,22 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any, ClassVar
 
 from django.conf import settings
-from rest_framework.parsers import BaseParser
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from activity.api import verifying
 from activity.api.bodies import StrictJsonParser
-from activity.errors import TooMuchError
+from activity.errors import BadEvidenceError, TooMuchError
 from exports import judging
 from exports.api import descriptions
 from exports.downloads import CONTAINER_TYPE
 
 PDF_TYPE = "application/pdf"
+_PART = "file"
 _CHUNK = 1 << 20
 _IN_MEMORY = 8 << 20  # bytes, beyond which a body lies in a file
 
@@ -57,10 +65,23 @@ class PdfParser(ContainerParser):
     media_type = PDF_TYPE
 
 
+class FilesParser(MultiPartParser):
+    """A form to its files, of which BoundedUpload takes no more than AUDITLOG_UPLOAD_MAX_BYTES."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> DataAndFiles[Any, Any]:
+        """Return what the form holds. Raises BadEvidenceError, RequestDataTooBig."""
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except ParseError as error:
+            raise BadEvidenceError("this is no form with files (multipart/form-data)") from error
+
+
 class Verify(verifying.Verify):
     """Judge what an outsider brings, an export included."""
 
-    parser_classes = (StrictJsonParser, ContainerParser, PdfParser)
+    parser_classes = (StrictJsonParser, ContainerParser, PdfParser, FilesParser)
     raises: ClassVar[dict[str, tuple[type[Exception], ...]]] = verifying.Verify.raises
 
     @descriptions.verify_evidence
@@ -70,4 +91,15 @@ class Verify(verifying.Verify):
         if isinstance(brought, Brought):
             with brought.file:
                 return Response(judging.judge_export(brought.file, "").to_dict())
+        if isinstance(brought, QueryDict):
+            reports = judging.judge_exports([(file, file.name) for file in _files(brought, request.FILES)])
+            return Response({"reports": [report.to_dict() for report in reports]})
         return super().post(request)
+
+
+def _files(form: QueryDict, files_of_form: MultiValueDict[str, Any]) -> list[Any]:
+    """Return the files of a form, whose parts are all of them. Raises BadEvidenceError for another form."""
+    files = files_of_form.getlist(_PART)
+    if not files or list(form) != [_PART] or len(form.getlist(_PART)) != len(files):
+        raise BadEvidenceError(f"a form holds files and nothing else, each of them in a part named {_PART!r}")
+    return files

@@ -4,6 +4,7 @@ import io
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -102,6 +103,42 @@ def sent(raw: bytes) -> dict[str, object]:
     assert response.status_code == 200, response.content
     said: dict[str, object] = response.json()
     return said
+
+
+def sent_as_form(*files: bytes, **others: Any) -> tuple[int, Any]:
+    parts = {"file": [SimpleUploadedFile(f"file-{at}", raw) for at, raw in enumerate(files)], **others}
+    response = Client().post("/api/v1/verify", parts)
+    return response.status_code, response.json()
+
+
+def test_the_api_takes_loose_files_of_an_export_as_a_form(container: bytes) -> None:
+    table, manifest = inside(container, "entries.csv"), inside(container, names.MANIFEST)
+    status, said = sent_as_form(table, manifest, container)
+    assert status == 200
+    whole, loose = said["reports"]
+    assert (whole["file"], whole["outcome"]) == ("file-2", "valid")
+    assert (loose["file"], loose["outcome"]) == ("file-0, file-1", "cannot_tell")
+    assert "as the manifest lists them: entries.csv" in [check["text"] for check in loose["checks"]]
+    changed = sent_as_form(table.replace(b"o/1", b"o/7"), manifest)[1]["reports"]
+    assert [report["outcome"] for report in changed] == ["tampered"]
+    with zipfile.ZipFile(io.BytesIO(container)) as archive:
+        every = sent_as_form(*map(archive.read, archive.namelist()))[1]["reports"]
+    assert [report["outcome"] for report in every] == ["valid"]
+
+
+def test_what_is_no_form_of_files_is_refused(container: bytes) -> None:
+    with override_settings(AUDITLOG_UPLOAD_MAX_BYTES=1_000):
+        status, said = sent_as_form(container)
+    assert (status, said["code"]) == (413, "too-much")
+    for others in ({"record": "x"}, {"other": SimpleUploadedFile("x", b"x")}):
+        status, said = sent_as_form(container, **others)
+        assert (status, said["code"]) == (400, "bad-evidence")
+        assert "each of them in a part named 'file'" in said["detail"]
+    assert sent_as_form()[0] == 400
+    assert Client().post("/api/v1/verify", {"file": "a text"}).status_code == 400
+    broken = Client().post("/api/v1/verify", b"x", content_type="multipart/form-data")
+    assert (broken.status_code, broken.json()["code"]) == (400, "bad-evidence")
+    assert sent_as_form(*[b"x"] * 101)[0] == 400
 
 
 def test_the_api_takes_exports_too(container: bytes) -> None:
