@@ -288,7 +288,7 @@ AUDITLOG_TSA_URL = env.str("AUDITLOG_TSA_URL", default="")
 # File with the certificates, in PEM, of time stamp authorities that this server believes when it verifies exports.
 AUDITLOG_TSA_CERTIFICATES = env.str("AUDITLOG_TSA_CERTIFICATES", default="")
 # Largest upload, to be verified or as a certificate, in bytes; larger exports are verified offline.
-AUDITLOG_UPLOAD_MAX_BYTES = env.int("AUDITLOG_UPLOAD_MAX_BYTES", default=100 * 1024**2)
+AUDITLOG_UPLOAD_MAX_BYTES = env.int("AUDITLOG_UPLOAD_MAX_BYTES", default=40 * 1024**2)
 FILE_UPLOAD_HANDLERS = [
     "exports.uploads.BoundedUpload",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from auditlog_project.settings import AUDITLOG_REQUEST_SECONDS
+from auditlog_project.settings import AUDITLOG_REQUEST_SECONDS, AUDITLOG_UPLOAD_MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _RECEIVERS = 128
 _BYTES_A_SECOND = 16 * 1024
 _STALL_SECONDS = 30.0
-MAX_BODY_BYTES = 40 * 1024 * 1024
+_MAX_FRAME_BYTES = 64 * 1024  # what a form adds to a file
+MAX_BODY_BYTES = max(40 * 1024 * 1024, AUDITLOG_UPLOAD_MAX_BYTES) + _MAX_FRAME_BYTES
 _IN_MEMORY = 1024 * 1024  # bytes of a body; the rest goes to a file without a name
 _PIECE = 64 * 1024
 

@@ -15,15 +15,13 @@ from django.views.debug import get_default_exception_reporter_filter
 from auditlog_project.environment_values import celery_url, database
 from tests.clusters import PROJECT
 
+_SHOW = "from django.conf import settings; settings.DEBUG; print(repr(settings.SECURE_HSTS_SECONDS))"
 
-def load_settings(**variables: str) -> subprocess.CompletedProcess[str]:
+
+def load_settings(show: str = _SHOW, **variables: str) -> subprocess.CompletedProcess[str]:
     """Load the settings in a process with these changes to the environment; an empty value unsets."""
     return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from django.conf import settings; settings.DEBUG; print(repr(settings.SECURE_HSTS_SECONDS))",
-        ],
+        [sys.executable, "-c", show],
         cwd=PROJECT,
         env={name: value for name, value in (os.environ | variables).items() if value},
         capture_output=True,
@@ -150,3 +148,12 @@ def test_every_scheduled_task_exists() -> None:
     code = "from auditlog_project.celery import app; app.loader.import_default_modules(); print(*app.tasks)"
     tasks = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} <= set(tasks.split())
+
+
+@pytest.mark.parametrize("upload", ["", str(200 * 1024**2)])
+def test_the_server_takes_a_body_as_large_as_an_upload_may_be(upload: str) -> None:
+    show = (
+        "from auditlog_project import settings, slow_clients; "
+        "print(slow_clients.MAX_BODY_BYTES - settings.AUDITLOG_UPLOAD_MAX_BYTES)"
+    )
+    assert int(load_settings(show, AUDITLOG_UPLOAD_MAX_BYTES=upload).stdout) >= 1024, "room for the frame of a form"
