@@ -3,7 +3,7 @@
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
     E005 AUDITLOG_ON_TAMPERED   E006 AUDITLOG_NOTICE_WEBHOOKS   E007 AUDITLOG_WEBHOOK_SECRET
     E008 AUDITLOG_TSA_CERTIFICATES   E009 AUDITLOG_META_RETENTION_DAYS
-    E01x to E06x      posture/__init__.py; these ask the database: manage.py check --database default
+    E01x to E07x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
 """
@@ -107,4 +107,5 @@ def check_posture(*, databases: Sequence[str] | None = None, **_: Any) -> list[C
     """Return why serving processes would refuse this database. Asked for by --database default."""
     if "default" not in (databases or ()):
         return []
-    return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in posture.serving_problems()]
+    problems = posture.serving_problems() or posture.continuity_problems()
+    return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems]

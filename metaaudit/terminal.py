@@ -1,8 +1,9 @@
 """Recording of management commands, by the operating-system user who runs them; called by manage.py.
 
 Every command is recorded, before it runs and when it has ended, but for UNRECORDED: they read no log, or run before
-there is a database. A command that cannot be recorded does not run. `verify` does, and says so: it tells verdicts and
-no entry, and is needed most where something is wrong with the database.
+there is a database. A command that cannot be recorded does not run, nor one whose record would take the place of one
+that a restored database has lost. `verify` does, and says so: it tells verdicts and no entry, and is needed most where
+something is wrong with the database.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def recorded_command(arguments: Sequence[str]) -> Iterator[None]:
 
     with ExitStack() as stack:
         try:
+            _require_continuity()
             access = command_access(name, arguments[2:], query=argument_pairs(arguments[2:]))
             stack.enter_context(recorded(access))
         except NotRecordedError as error:
@@ -70,6 +72,21 @@ def recorded_command(arguments: Sequence[str]) -> Iterator[None]:
                 sys.exit(f"manage.py {name}: {error}. What cannot be recorded is not done.")
             sys.stderr.write(f"manage.py {name}: {error}; it runs all the same.\n")
         yield
+
+
+def _require_continuity() -> None:
+    from django.db import DatabaseError  # noqa: PLC0415 -- as above
+
+    from metaaudit.errors import NotRecordedError  # noqa: PLC0415 -- as above
+    from signing.continuity import require_continuity  # noqa: PLC0415 -- as above
+    from signing.errors import SigningError  # noqa: PLC0415 -- as above
+
+    try:
+        require_continuity()
+    except (SigningError, OSError) as error:
+        raise NotRecordedError(f"the access is not recorded: {error}") from error
+    except DatabaseError as error:
+        raise NotRecordedError(f"the access could not be recorded ({type(error).__name__})") from error
 
 
 def _is_known(name: str) -> bool:

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,6 +76,17 @@ def write(directory: Path, ledger: str, note: str, size: int, *, now: datetime, 
         _replace(path, note.encode(), durable=True)
         _replace(folder / ".last", _last_content(head), durable=False, mtime=now.timestamp())
         return path
+
+
+def require_fit(directory: Path, ledger: str, head: Callable[[], checkpoint.Checkpoint | None]) -> None:
+    """Raise AnchorConflictError if `write` would for a ledger that stands where `head` says; None is not judged.
+
+    `head` is asked after the anchor was read: of others that append meanwhile the anchor must not be the later one.
+    """
+    folder = directory / ledger
+    last = _read_last(folder) if folder.is_dir() else None
+    if last is not None and (stands := head()) is not None:
+        _require_successor(last, stands, folder)
 
 
 def read_all(path: Path) -> list[Anchor]:

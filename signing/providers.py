@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _HOW = (
     "Make one with: python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())' "
-    "and keep it outside the database, with a copy in a safe: without it no key of this installation signs again."
+    "and keep it outside the database, with a copy in a safe: without it no key of this installation signs again. "
+    "An installation that has keys needs its own, from that safe."
 )
 
 
@@ -130,7 +131,7 @@ def _unseal(sealed: bytes, row: bytes) -> bytes:
     except SealError as error:
         raise MasterKeyError(
             "a private key does not open: AUDITLOG_MASTER_KEY or AUDITLOG_MASTER_KEY_FILE holds another master key "
-            "than the one that sealed it, or its row in signing_keys was changed"
+            "than the one that sealed it, or its row in signing_keys was changed; take the one from your safe"
         ) from error
 
 

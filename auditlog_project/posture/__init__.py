@@ -6,6 +6,7 @@
     guards.py      triggers and functions, against this release's SQL      E04x
     server.py      settings without which an answer may be lost            E05x
     recording.py   whether every request is recorded                       E06x
+    continuity     whether keys open and no ledger is behind its anchors   E07x
 
 Problems of the database are found over a connection of the role that is judged. Nothing is changed.
 """
@@ -27,8 +28,18 @@ from auditlog_project.posture.recording import recording_problems
 from auditlog_project.posture.release import read_release
 from auditlog_project.posture.roles import role_problems
 from auditlog_project.posture.server import server_problems
+from signing.continuity import require_continuity
+from signing.errors import AnchorConflictError, SigningError
 
-__all__ = ["PostureError", "Problem", "Process", "database_problems", "require", "serving_problems"]
+__all__ = [
+    "PostureError",
+    "Problem",
+    "Process",
+    "continuity_problems",
+    "database_problems",
+    "require",
+    "serving_problems",
+]
 
 
 class Process(Enum):
@@ -43,10 +54,11 @@ class PostureError(Exception):
 
     def __init__(self, problems: list[Problem]) -> None:
         lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"auditlog refuses to start, because the guards of its database would not hold:\n{lines}")
+        super().__init__(f"auditlog refuses to start, because its guards, keys or anchors would not hold:\n{lines}")
         self.problems = problems
 
 
+_RESTORED_HINT = "docs/operations.md, Restore, says how to go on."
 _PATIENCE_SECONDS = 60  # for which a process that starts waits for a database that starts, too
 
 
@@ -66,7 +78,7 @@ def _problems_once_it_answers() -> list[Problem]:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            return serving_problems()
+            return serving_problems() or continuity_problems()
         except OperationalError:
             connections.close_all()
             if time.monotonic() > deadline:
@@ -82,6 +94,17 @@ def serving_problems() -> list[Problem]:
             connections[alias].ensure_connection()
             problems += database_problems(connections[alias].connection, alias)
     return problems
+
+
+def continuity_problems() -> list[Problem]:
+    """Return why nothing more should be recorded in this database, whose guards hold: it was restored, most likely."""
+    try:
+        require_continuity()
+    except AnchorConflictError as error:
+        return [Problem("auditlog.E071", f"{error}", _RESTORED_HINT)]
+    except (SigningError, OSError) as error:
+        return [Problem("auditlog.E070", f"{error}.", _RESTORED_HINT)]
+    return []
 
 
 def database_problems(connection: Connection, alias: str = "default") -> list[Problem]:

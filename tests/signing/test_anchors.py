@@ -184,6 +184,32 @@ def test_after_a_conflict_the_true_ledger_goes_on(tmp_path: Path) -> None:
     assert write(tmp_path, 101, now=NOW + SECOND)
 
 
+@pytest.mark.parametrize(
+    ("size", "root", "said"), [(4, 1, "5 leaves are anchored"), (5, 2, "another tree of 5 leaves")]
+)
+def test_a_ledger_that_could_not_be_anchored_is_known_beforehand(
+    tmp_path: Path, size: int, root: int, said: str
+) -> None:
+    head = Checkpoint("auditlog.example/activity", size, bytes([root]) * 32)
+    anchors.require_fit(tmp_path, "activity", lambda: head)
+    write(tmp_path, 5)
+    for fits in (Checkpoint(head.origin, 5, b"\1" * 32), Checkpoint(head.origin, 6, b"\2" * 32), None):
+        anchors.require_fit(tmp_path, "activity", lambda fits=fits: fits)  # type: ignore[misc]
+    with pytest.raises(AnchorConflictError, match=said):
+        anchors.require_fit(tmp_path, "activity", lambda: head)
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_ledger_that_grows_meanwhile_is_not_taken_for_one_that_was_rolled_back(tmp_path: Path) -> None:
+    write(tmp_path, 5)
+
+    def head() -> Checkpoint:
+        write(tmp_path, 7, now=NOW + MINUTE)
+        return Checkpoint("auditlog.example/activity", 6, b"\1" * 32)
+
+    anchors.require_fit(tmp_path, "activity", head)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"size":"x","root":"00"}', b"\xff"])
 def test_without_a_readable_last_file_the_anchors_themselves_are_asked(tmp_path: Path, content: bytes | None) -> None:
     write(tmp_path, 100)
