@@ -18,7 +18,9 @@ _COLUMNS = """SELECT attname FROM pg_attribute
     WHERE attrelid = to_regclass('public.' || quote_ident(%s)) AND attnum > 0 AND NOT attisdropped"""
 _PRIVILEGES = """
     SELECT c.relname, '', a.grantee::regrole::text, a.privilege_type
-      FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'public'::regnamespace
+      FROM pg_class c, aclexplode(coalesce(
+               c.relacl, acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner))) a
+     WHERE c.relnamespace = 'public'::regnamespace
     UNION ALL
     SELECT c.relname, t.attname, a.grantee::regrole::text, a.privilege_type
       FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from auditlog_project.embedded.programs import postgres_programs
 from auditlog_project.posture import database_problems
 from tests.clusters import EMBEDDED, PROJECT, Cluster, Clusters, server_names
 
@@ -154,6 +155,29 @@ def test_an_administrator_need_not_be_superuser(site: Site) -> None:
         for kind in KINDS:
             site.administer(f"DROP ROLE IF EXISTS {{{kind}}}")
         site.administer(f"DROP ROLE {administrator}")
+
+
+def test_a_dump_is_restored_where_there_are_neither_roles_nor_database(site: Site, tmp_path: Path) -> None:
+    site.set_up(**site.administrator)
+    dump, programs = str(tmp_path / "auditlog.dump"), postgres_programs()
+    subprocess.run([programs / "pg_dump", "--format=custom", f"--file={dump}", site.url("owner")], check=True)
+    site.administer("DROP DATABASE {name} WITH (FORCE)")
+    for kind in KINDS:
+        site.administer(f"DROP ROLE {{{kind}}}")
+
+    ready = site.manage("setup_database", "--roles-only", **site.administrator)
+    assert ready.stdout.splitlines() == [
+        *(f"role {site.role(kind)}: created" for kind in ("app", "approver", "owner")),
+        f"database {site.name}: created",
+    ]
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={site.url('owner')}"]
+    subprocess.run([programs / "pg_restore", *options, dump], check=True)
+    assert site.set_up().splitlines()[-3:] == [
+        "migrations: already there",
+        "grants: already there",
+        "posture: the guards hold",
+    ]
+    assert problems(site) == []
 
 
 def test_set_up_does_not_end_well_where_serving_would_be_refused(site: Site) -> None:

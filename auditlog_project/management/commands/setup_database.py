@@ -3,14 +3,16 @@
     1. the three roles and the database      as DATABASE_ADMIN_URL, else as the owner if it may
     2. migrations                            as DATABASE_OWNER_URL
     3. privileges                            as DATABASE_OWNER_URL
-    4. posture check                         as DATABASE_URL and DATABASE_APPROVER_URL
+    4. posture check, keys and anchors       as DATABASE_URL and DATABASE_APPROVER_URL
     5. first keys, ledgers and trust file    as DATABASE_URL, like everything else that writes evidence
     6. the roles of people                   as DATABASE_URL
 
+With --roles-only it ends after the first, with a database that pg_restore fills.
 Every step prints one line: what it found, made or changed. Passwords are never printed.
 """
 
 import os
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,8 @@ Example:
   DATABASE_URL=postgresql://auditlog_app:PW1@db/auditlog \\
   DATABASE_OWNER_URL=postgresql://auditlog_owner:PW2@db/auditlog \\
   DATABASE_ADMIN_URL=postgresql://postgres:PW3@db/postgres  manage.py setup_database
+
+Before a restore: manage.py setup_database --roles-only  (docs/operations.md)
 """
 
 
@@ -74,6 +78,12 @@ class Command(TeachingCommand):
     # The checks look at a database that does not exist yet.
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """How far to go."""
+        parser.add_argument(
+            "--roles-only", action="store_true", help="make roles and database, and leave the database to pg_restore"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if "owner" not in settings.DATABASES:
             raise CommandError(
@@ -87,10 +97,13 @@ class Command(TeachingCommand):
         )
         self._refuse_mixed_addresses(roles)
         self._make_roles_and_database(roles)
+        if options["roles_only"]:
+            return
         self._migrate(roles)
         self._grant(roles)
         self._say(_check_posture())
         self._say(_prepare_anchors())
+        _require_continuity()
         self._say(bootstrap())
 
     def _say(self, lines: list[str]) -> None:
@@ -145,6 +158,12 @@ def _check_posture() -> list[str]:
     if problems := posture.serving_problems():
         raise CommandError(str(posture.PostureError(problems)))
     return ["posture: the guards hold"]
+
+
+def _require_continuity() -> None:
+    """Stop here if a restored database cannot go on as it is: nothing is to be written before somebody has decided."""
+    if problems := posture.continuity_problems():
+        raise CommandError(str(posture.PostureError(problems)))
 
 
 def _prepare_anchors() -> list[str]:
