@@ -1,10 +1,11 @@
 """Start, stop and ask after the embedded servers; print the environment for the launcher.
 
-    python -m auditlog_project.embedded start | stop | status
+    python -m auditlog_project.embedded start | stop | status | programs
     python -m auditlog_project.embedded env [--with-approver | --with-owner] [--start]
 
 `env` prints `export NAME='value'` lines: for workers and commands, for the web process (--with-approver), or for
 set-up commands (--with-owner). `status` exits with 3 if a server is not running.
+`programs` prints the directory of PostgreSQL's programs: pg_dump, pg_restore and psql of the server's own version.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 
 from .environment import Embedded, Reader, as_shell, state_directory
 from .errors import EmbeddedError
+from .programs import postgres_programs
 from .state import prepare_state
 
 _NOT_RUNNING = 3
@@ -22,7 +24,7 @@ def main() -> int:
     """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(prog="auditlog_project.embedded", description="The embedded servers.")
     words = parser.add_subparsers(dest="word", required=True)
-    for word in ("start", "stop", "status"):
+    for word in ("start", "stop", "status", "programs"):
         words.add_parser(word)
     env = words.add_parser("env")
     readers = env.add_mutually_exclusive_group()
@@ -31,6 +33,9 @@ def main() -> int:
     env.add_argument("--start", action="store_true", help="start the servers first")
     options = parser.parse_args()
     try:
+        if options.word == "programs":
+            print(postgres_programs())
+            return 0
         embedded = Embedded(prepare_state(state_directory()), os.environ)
         if options.word == "env":
             return _print_environment(embedded, options.reader or Reader.WORKER, start=options.start)

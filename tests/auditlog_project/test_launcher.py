@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.test_backup import blocks
+
 PROJECT = Path(__file__).resolve().parents[2]
 ADDRESSES = ("DATABASE_URL", "DATABASE_APPROVER_URL", "DATABASE_OWNER_URL", "DATABASE_ADMIN_URL")
 SHOW_ADDRESSES = f"import os; print('seen:', *(name for name in {ADDRESSES} if os.environ.get(name)))"
@@ -103,6 +105,19 @@ def test_the_database_is_set_up_again_only_when_what_makes_it_has_changed(launch
     stamp.write_text("an older release\n")
     assert "setting up the embedded database" in launcher.run("setup").stderr
     assert stamp.read_text() == right
+
+
+def test_the_embedded_database_comes_back_from_a_dump_as_the_page_says(launcher: Launcher, tmp_path: Path) -> None:
+    _, dump, embedded, restore, *_ = blocks()
+    lose = 'psql --quiet "$DATABASE_ADMIN_URL" -c "DROP DATABASE auditlog WITH (FORCE)"\n'
+    typed = f"{embedded}{dump}{lose}{restore}".replace("auditlog.dump", str(tmp_path / "auditlog.dump"))
+    done = subprocess.run(
+        ["/bin/bash", "-euc", typed], cwd=PROJECT, env=launcher.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "database auditlog: created\n" in done.stdout
+    assert done.stdout.endswith("posture: the guards hold\n")
+    assert launcher.run("keys", "list").returncode == 0
 
 
 def test_a_failed_set_up_of_the_database_says_why_and_is_tried_again(launcher: Launcher) -> None:
