@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONTAINER_TYPE = "application/vnd.etsi.asic-e+zip"
 _LOST = (
     "its file is not in the storage any more as it was made: tell whoever runs the server that it was lost or changed "
-    "there, and order the same again"
+    "there, and order the same again; a copy of it that somebody has is right if its SHA-256 is {}"
 )
 _WITH_ENTRIES = frozenset({render_csv.NAME, render_json.NAME, render_ndjson.NAME, names.REPORT})
 
@@ -91,12 +91,12 @@ def _opened(export: Export) -> Iterator[Container]:
     try:
         stored = files.open_stored(export.file)
     except OSError as error:
-        raise ExportRefusedError(_LOST) from error
+        raise ExportRefusedError(_LOST.format(export.file_sha256)) from error
     with stored:
         try:
             container = open_container(stored)
         except BadContainerError as error:
-            raise ExportRefusedError(_LOST) from error
+            raise ExportRefusedError(_LOST.format(export.file_sha256)) from error
         yield container
 
 
