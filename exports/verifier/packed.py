@@ -79,7 +79,7 @@ def _check_all(opened: Container, report: Report, pins: Pins) -> None:
     check_needed(opened.files, report)
     manifest = check_manifest(opened.read(names.MANIFEST), report) if names.MANIFEST in opened.files else None
     claim = None if manifest is None else manifest.claim
-    check_signature(InContainer(opened), opened.xml, opened.signature, report, pins, claim)
+    check_signature(InContainer(opened, {}), opened.xml, opened.signature, report, pins, claim)
     if manifest is not None:
         _check_listing(opened, report, manifest)  # 7
     embedded: dict[str, bytes] = {}
