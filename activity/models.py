@@ -124,6 +124,7 @@ class ActivityLog(EntryVersion):
     governance_until = models.DateTimeField(null=True)  # FOR_GOOD where there is no end
     compliance_until = models.DateTimeField(null=True)
     locks_at = models.DateTimeField(null=True)  # deadline of a retention policy, after which it is as good as locked
+    was_held_by = ArrayField(models.BigIntegerField(), null=True)  # locks of policies, which have ended
     override_id = models.BigIntegerField(null=True)  # approved for this entry, until then
     override_until = models.DateTimeField(null=True)
 

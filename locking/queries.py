@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OVERDUE_OF = """
     FROM public.lock_policies p JOIN public.activity_logs a ON a.ledger_id = p.ledger_id AND a.leaf_index >= p.next_leaf
     WHERE p.enabled AND public.lock_deadline(p.rule, a.recorded_at) <= clock_timestamp()
-      AND public.lock_matches(p.scope, a)"""
+      AND public.lock_matches(p.scope, a) AND public.lock_owed(p, a)"""
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_LOCK_ID = 2**63 - 1
 LOCK_STEPS = (
@@ -151,10 +151,10 @@ def locked_by_policy(entries: QuerySet[ActivityLog]) -> EntryLockedError | None:
 
 
 def policies_over(entries: Iterable[str]) -> QuerySet[LockPolicy]:
-    """Return the enabled policies of time past whose deadline any of these entries is, held by a lock or not."""
+    """Return the enabled policies of time past whose deadline any of these entries is and whose lock has not ended."""
     over = RawSQL(
         "SELECT p.id FROM public.lock_policies p JOIN public.activity_logs a ON a.ledger_id = p.ledger_id "
-        "WHERE a.id = ANY (%s::uuid[]) AND p.enabled AND public.lock_matches(p.scope, a) "
+        "WHERE a.id = ANY (%s::uuid[]) AND p.enabled AND public.lock_matches(p.scope, a) AND public.lock_owed(p, a) "
         "AND public.lock_deadline(p.rule, a.recorded_at) <= clock_timestamp()",
         [list(entries)],
         output_field=BigIntegerField(),

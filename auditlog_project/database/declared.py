@@ -133,6 +133,7 @@ FUNCTION_GRANTS: dict[str, tuple[Holder, ...]] = {
     # Only compute; the guard AL002 calls them with the rights of whoever changes an entry.
     "lock_matches(jsonb,public.activity_logs)": ("app",),
     "lock_deadline(jsonb,timestamptz)": ("app",),
+    "lock_owed(public.lock_policies,public.activity_logs)": ("app",),
     "checkpoint_store(smallint,bigint,bytea,text,text[])": ("app",),
     # Only reads; the guard AL003 calls it with the rights of whoever inserts.
     "ledger_leaf_hashes(smallint,bigint,integer)": ("app",),

@@ -65,7 +65,8 @@ _SUPERSEDED = f"""
        AND {_ORIGIN.format(entry="v.entry_id")} ORDER BY v.leaf_index LIMIT {_MAX}"""
 _PAST_DEADLINE = f"""
     SELECT v.entry_id::text, v.leaf_index, v.override_id, s.leaf_index, s.record,
-           public.lock_deadline(%(rule)s::jsonb, v.recorded_at) {_NEXT}
+           public.lock_deadline(%(rule)s::jsonb, v.recorded_at), v.recorded_at,
+           (SELECT min(o.leaf_index) FROM public.activity_revisions o WHERE o.entry_id = v.entry_id) {_NEXT}
      WHERE v.ledger_id = %(ledger)s AND public.lock_deadline(%(rule)s::jsonb, v.recorded_at) < clock_timestamp()
        AND EXISTS (SELECT FROM public.activity_revisions o WHERE o.id = v.id
                     AND public.lock_matches(%(scope)s::jsonb, {_AS_ENTRY})) ORDER BY v.leaf_index"""  # noqa: S608 names only
@@ -125,7 +126,7 @@ def verify_locks(ledger: Ledger, *, whole: bool) -> list[Finding]:
             until = lock.until_before if is_being_extended else lock.facts.get("until")
             findings += _unheld(ledger, number, lock, until)
         findings += _superseded(ledger, number, lock, told)
-    findings += _past_deadlines(ledger, told)
+    findings += _past_deadlines(ledger, said)
     if whole:
         passed = policies.passed_over(ledger, said.policies.values(), told)
         findings += [_finding(ledger, leaf_index, reason) for leaf_index, reason in passed]
@@ -223,7 +224,8 @@ def _refusal(ledger: Ledger, lock: ToldLock, change: _Change, told: Told) -> str
     if lie is not None:
         return lie
     until = moment(lock.facts.get("until"))
-    if until is not None and change.at is not None and change.at > until:
+    made = change.at or earliest(ledger, change.next_leaf)  # what was purged says no time
+    if until is not None and made is not None and made > until:
         return None
     if lock.facts.get("kind") == LogLock.Kind.COMPLIANCE:
         return "nobody may change it in mode compliance"
@@ -261,18 +263,22 @@ def _comes_after(ledger: Ledger, leaf_index: int, step: Step) -> bool:
     return leaf_index >= size
 
 
-def _past_deadlines(ledger: Ledger, told: Told) -> Iterator[Finding]:
+def _past_deadlines(ledger: Ledger, said: _Moment) -> Iterator[Finding]:
     """Look at what superseded versions past the deadline of a policy of time that was enabled (step 4)."""
+    told = said.told
     for step, following in policies.deadlines(told, ledger):
+        ended = policies.ended_locks(step, said.policies, told)
         asked = {name: orjson.dumps(step.data.get(name)).decode() for name in ("rule", "scope")}
         with connection.cursor() as cursor:
             cursor.execute(_PAST_DEADLINE, asked | {"ledger": ledger.pk})
             found = cursor.fetchall()
-        for *row, deadline in found:
+        for *row, deadline, recorded_at, first_leaf in found:
             change = _change(*row)
             made = max(filter(None, (change.at, earliest(ledger, change.next_leaf))), default=None)
             since = max(deadline, step.at) + SLACK
             if made is None or made <= since or (following is not None and made > following.at - SLACK):
+                continue
+            if any(policies.had_ended(lock, (recorded_at, first_leaf), change.next_leaf, made) for lock in ended):
                 continue
             override = None if change.override is None else told.overrides.get(change.override)
             is_fixed = step.data.get("kind") == LogLock.Kind.COMPLIANCE

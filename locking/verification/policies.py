@@ -1,10 +1,11 @@
 """Whether lock policies passed over anything, and what was changed past their deadlines (step 4). Reads only.
 
-    a. what a policy of time has come to carries its deadline, or an earlier one; the lock up to the day that its table
-       says was begun is recorded; and so is one for everything that was due before that
+    a. what a policy of time has come to carries its deadline, or an earlier one, unless a lock of the policy has held
+       it and has ended; the lock up to the day that its table says was begun is recorded; and so is one for everything
+       that was due before that
     b. for every event that a policy has come to, and for all that the ledger had grown by, a lock is recorded
     c. whatever superseded a version past the deadline of a policy of time that was enabled names an override, and in
-       mode compliance nothing did
+       mode compliance nothing did, unless a lock of the policy had held it and had ended
 
 What is due and in no lock because none was begun since is no finding: the guard obeys the deadline, and a beat that was
 missed is made good. A policy is looked at as it was set last, and only for what came SLACK after that: what was
@@ -19,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from django.db import connection
 
+from locking.models import LogLock
+from locking.queries import policy_facts
 from locking.verification.times import SLACK, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from locking.models import LockPolicy
     from locking.verification.told import Step, Told, ToldLock
@@ -38,6 +41,12 @@ _UNMARKED = """
        AND (a.locks_at <= public.lock_deadline(%(rule)s::jsonb, a.recorded_at)) IS NOT TRUE
        AND EXISTS (SELECT FROM public.lock_policies p
                     WHERE p.id = %(policy)s AND p.set_record = %(record)s AND p.enabled)
+       AND NOT EXISTS (SELECT FROM public.log_locks k
+                        WHERE k.id = ANY(a.was_held_by) AND k.id::text = ANY(%(ended)s)
+                          AND a.recorded_at < k.created_at AND public.lock_matches(k.scope, a)
+                          AND (a.leaf_index < k.size
+                               OR EXISTS (SELECT FROM public.activity_revisions r
+                                           WHERE r.entry_id = a.id AND r.leaf_index < k.size)))
      ORDER BY 1 LIMIT %(max)s"""
 _LEFT_OUT = """
     SELECT a.leaf_index FROM public.activity_logs a
@@ -82,7 +91,36 @@ def deadlines(told: Told, ledger: Ledger) -> Iterator[tuple[Step, Step | None]]:
                 yield step, following
 
 
+def ended_locks(step: Step, rows: Mapping[str, LockPolicy], told: Told) -> list[ToldLock]:
+    """Return the locks that hold what a policy, as a step set it, would have them hold, and that have ended."""
+    row = rows.get(str(step.data.get("name")))
+    own = [lock for lock in told.locks.values() if row is not None and lock.started.data.get("policy") == row.pk]
+    return [lock for lock in own if _is_of(step.data, lock) and _has_ended(lock)]
+
+
+def had_ended(lock: ToldLock, version: tuple[datetime, int], next_leaf: int, made: datetime) -> bool:
+    """Tell whether a lock that has ended had held an entry, and had ended when a version of it was superseded.
+
+    `version` is when the entry was recorded, and its first leaf.
+    """
+    recorded_at, first_leaf = version
+    window, until = _window(lock), moment(lock.facts.get("until"))
+    was_held = (
+        window is not None and window[0] <= recorded_at < window[1] and first_leaf < (lock.facts.get("size") or 0)
+    )
+    return was_held and (next_leaf >= lock.released or (until is not None and until <= made))
+
+
+def _has_ended(lock: ToldLock) -> bool:
+    until = moment(lock.facts.get("until"))
+    return lock.ended == LogLock.State.RELEASED or (
+        bool(lock.ended) and until is not None and until <= datetime.now(UTC)
+    )
+
+
 def _deadlines(row: LockPolicy, locks: list[ToldLock]) -> Iterator[tuple[int | None, str]]:
+    facts = policy_facts(row)
+    own = [lock for lock in locks if _is_of(facts, lock)]
     with connection.cursor() as cursor:
         cursor.execute(
             _UNMARKED,
@@ -93,6 +131,7 @@ def _deadlines(row: LockPolicy, locks: list[ToldLock]) -> Iterator[tuple[int | N
                 "rule": orjson.dumps(row.rule).decode(),
                 "policy": row.pk,
                 "record": row.set_record,
+                "ended": [str(lock.started.data["lock"]) for lock in own if _has_ended(lock)],
                 "max": _MAX,
             },
         )
@@ -103,7 +142,7 @@ def _deadlines(row: LockPolicy, locks: list[ToldLock]) -> Iterator[tuple[int | N
     begun = {min(str(_scope(lock).get("recorded_to")), row.done) for lock in locks}
     if row.done and min(row.scope.get("recorded_to", row.done), row.done) not in begun:
         yield None, f"the lock policy {row.name} is said to have locked up to {row.done}, and no system entry says so"
-    windows = [_window(lock) for lock in locks if _is_of(row, lock)]
+    windows = [_window(lock) for lock in own]
     gaps = list(_gaps(row, [window for window in windows if window is not None]))
     yield from _left_out(row, gaps) if gaps else ()
 
@@ -133,14 +172,15 @@ def _gaps(row: LockPolicy, windows: list[tuple[datetime, datetime]]) -> Iterator
         reached = max(reached, end)
 
 
-def _is_of(row: LockPolicy, lock: ToldLock) -> bool:
-    """Tell whether a lock holds what its policy, as it is now, would have it hold, and for as long."""
-    said = lock.started.data
-    lasts, until = row.lock_days, moment(said.get("until"))
+def _is_of(policy: Mapping[str, Any], lock: ToldLock) -> bool:
+    """Tell whether a lock holds what its policy, with these facts, would have it hold, and for as long."""
+    said, scope = lock.started.data, policy.get("scope")
+    lasts, until = policy.get("lock_days"), moment(said.get("until"))
     return (
-        said.get("kind") == row.kind
-        and _filter(_scope(lock)) == _filter(row.scope)
-        and (until is None or (lasts is not None and until >= lock.started.at + timedelta(days=lasts, hours=-1)))
+        (said.get("ledger"), said.get("kind")) == (policy.get("ledger"), policy.get("kind"))
+        and isinstance(scope, dict)
+        and _filter(_scope(lock)) == _filter(scope)
+        and (until is None or (isinstance(lasts, int) and until >= lock.started.at + timedelta(days=lasts, hours=-1)))
     )
 
 

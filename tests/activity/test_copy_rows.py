@@ -16,7 +16,16 @@ EVENT = Event("shop.order", "order", "ada", datetime(2026, 11, 23, 5, 40, 1, 123
 # What the server gives to each entry anew, and what follows from it.
 OWN = {"id", "leaf_index", "record", "recorded_at", "signature"}
 # The state of locks, which no writer sets: the database's defaults.
-LOCKS = {"held_by", "hold_count", "governance_until", "compliance_until", "locks_at", "override_id", "override_until"}
+LOCKS = {
+    "held_by",
+    "hold_count",
+    "governance_until",
+    "compliance_until",
+    "locks_at",
+    "override_id",
+    "override_until",
+    "was_held_by",
+}
 
 EVENTS = {
     "the fewest fields": EVENT,

@@ -96,7 +96,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
     # The state of an entry's locks.
     **{f"set {column}": (f"UPDATE activity_logs SET {column} = {value} WHERE {at(GOVERNANCE)}", DENIED) for column, value in {
         "locked": "false", "held_by": "NULL", "hold_count": "0", "governance_until": "NULL", "compliance_until": "NULL",
-        "locks_at": "'9999-01-01'", "override_id": "1", "override_until": "now() + interval '1 day'",
+        "locks_at": "'9999-01-01'", "was_held_by": "'{1}'", "override_id": "1", "override_until": "now() + interval '1 day'",
     }.items()},
     "amend and unlock at once": (amendment(GOVERNANCE, next_leaf=LAST_LEAF, locked="false", held_by="NULL"), DENIED),
     "amend the override's entry and not name it": (amend(OVERRIDDEN), AL002),
@@ -110,7 +110,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
         f"SELECT ledger_append(ledger_id, sha256('\\x00'::bytea || record), '{{}}') FROM activity_logs WHERE {at(FREE)}; "
         f"INSERT INTO activity_logs ({', '.join(COLUMNS)}, locked, {column}) SELECT gen_random_uuid(), ledger_id, {LAST_LEAF}, "
         f"{', '.join(COLUMNS[3:])}, false, {value} FROM activity_logs WHERE {at(FREE)}", AL006) for column, value in {
-        "override_id, override_until": "1, 'infinity'", "locks_at": "'9999-01-01'"}.items()},
+        "override_id, override_until": "1, 'infinity'", "locks_at": "'9999-01-01'", "was_held_by": "'{1}'"}.items()},
 }  # fmt: skip
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from activity.services import record
 from activity.timestamps import timestamp
-from locking import policies, services
-from locking.models import LockPolicy
+from locking import due, policies, services
+from locking.models import LockPolicy, LogLock
 from signing.ledger import sign_checkpoint
 from signing.queries import ledger_named
 from tests.attacks.conftest import Attacked, another_event
 from tests.attacks.intruder import assert_clean, verify
 from tests.attacks.tampering import Locked, assert_caught
-from tests.locking.earlier import run_on
+from tests.locking.earlier import clock_of
 
 RULES: dict[str, dict[str, Any]] = {
     "aged": {"kind": "age", "days": 9000},
@@ -177,8 +178,11 @@ def skip_a_day(attacked: Attacked, role: str) -> None:
         moved = "UPDATE lock_policies SET done = %s WHERE name = 'skipped'"
     with attacked.database.connect(role) as session:
         session.execute(moved.encode(), [tomorrow])
-    run_on(1)
-    run_on(2)
+    for days in (1, 2):
+        with patch("locking.due.datetime", clock_of(days)):
+            for policy in LockPolicy.objects.filter(rule__days=0):  # of the others nothing is due before its day
+                policies.run(policy)
+            due.apply(LogLock.objects.all())
     sign_checkpoint(ledger_named("activity"))
 
 

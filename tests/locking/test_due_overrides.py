@@ -67,7 +67,7 @@ def test_what_a_lock_of_the_policy_held_until_its_release_is_not_locked_again(sc
     made = LogLock.objects.get()
     services.request_release(lock_id=made.pk, by=scene.officer, reason="over")
     services.release(lock_id=made.pk, by=scene.approver)
-    with pytest.raises(LockRefusedError, match="whose lock over it has ended"):
+    with pytest.raises(LockRefusedError, match="is not locked"):
         scene.override(2)
     assert not ActivityLog.objects.filter(locked=True).exists()
 
