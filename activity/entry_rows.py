@@ -9,7 +9,7 @@ from django.db import connection
 from activity.entry_check import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from signing.models import Ledger
 
@@ -48,7 +48,7 @@ def rows(ledger: Ledger, first: int, end: int) -> Iterator[Row]:
         f"(SELECT {', '.join(COLUMNS)} FROM public.activity_logs {where} ORDER BY leaf_index)",  # noqa: S608 integers only
         f"(SELECT {', '.join(ARCHIVED)} FROM public.activity_revisions {where} ORDER BY leaf_index)",  # noqa: S608 the same
     ]
-    return map(Row._make, _copy(f"{' UNION ALL '.join(parts)} ORDER BY 1", COLUMNS.values()))
+    return map(Row._make, copied_rows(f"{' UNION ALL '.join(parts)} ORDER BY 1", COLUMNS.values()))
 
 
 def copied(table: str, columns: Mapping[str, str], ledger: Ledger, first: int, end: int) -> Iterator[tuple[Any, ...]]:
@@ -57,10 +57,14 @@ def copied(table: str, columns: Mapping[str, str], ledger: Ledger, first: int, e
         f"SELECT {', '.join(columns)} FROM public.{table} WHERE ledger_id = {int(ledger.pk)} "  # noqa: S608 names and integers only
         f"AND leaf_index >= {int(first)} AND leaf_index < {int(end)} ORDER BY leaf_index"
     )
-    return _copy(query, columns.values())
+    return copied_rows(query, columns.values())
 
 
-def _copy(query: str, types: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
+def copied_rows(query: str, types: Iterable[str], values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of a query with these values, whose columns are of these types, as COPY sends them."""
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)", values or None) as copy,
+    ):
         copy.set_types(list(types))
         yield from copy.rows()

@@ -17,7 +17,7 @@ from django.db import connection
 
 from activity import search as searching
 from activity.entry_check import EntryCheck, Row
-from activity.entry_rows import ARCHIVED, COLUMNS
+from activity.entry_rows import ARCHIVED, COLUMNS, copied_rows
 from activity.errors import BadQueryError, Problem
 from activity.ground import present_ground
 from activity.queries import TOMBSTONE
@@ -162,12 +162,10 @@ class Extraction:
         return Extracted(row, Verdict.UNSIGNED if row.key_id is None else Verdict.VALID, "")
 
     def _rows(self, begin: int, end: int) -> Iterator[Row]:
-        query = f"COPY ({self._versions()} ORDER BY 1) TO STDOUT (FORMAT BINARY)"
-        with connection.cursor() as cursor, cursor.copy(query, self._parameters(begin, end)) as copy:
-            copy.set_types(list(COLUMNS.values()))
-            for row in map(Row._make, copy.rows()):
-                if not self._search.data or searching.has_data(row.record, row.detached_data, self._search.data):
-                    yield row
+        query = f"{self._versions()} ORDER BY 1"
+        for row in map(Row._make, copied_rows(query, COLUMNS.values(), self._parameters(begin, end))):
+            if not self._search.data or searching.has_data(row.record, row.detached_data, self._search.data):
+                yield row
 
     def _versions(self) -> str:
         """Return the query of the versions that stood there and fit the search; _parameters has its values."""

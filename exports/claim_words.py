@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from signing.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
 
     from exports.manifest import Claim
 
@@ -54,6 +54,13 @@ def of_marked(verdicts: Container[str]) -> str:
     """Return what entries have in common that are marked with these verdicts."""
     was_removed = "removed" in verdicts or "erased" in verdicts
     return "did not verify or had been removed" if was_removed else "did not verify"
+
+
+def kinds_of_marked(verdicts: Mapping[str, int]) -> str:
+    """Return how many entries are marked with which verdict."""
+    return ", ".join(
+        f"{number} {verdict}" for verdict, number in sorted(verdicts.items()) if number and verdict in _MEANINGS
+    )
 
 
 def _first(claim: Claim) -> list[str]:

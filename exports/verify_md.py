@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from exports import names, render_accesses_csv, render_csv, render_ndjson
-from exports.claim_words import of_marked
-from exports.render_ndjson import SOUND
+from exports.claim_words import kinds_of_marked, of_marked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,11 +50,7 @@ def _intro(claim: Claim, file_name: str) -> str:
         f"* dataset digest (SHA-256): `{claim.dataset_digest}`",
     ]
     if claim.marked:
-        kinds = ", ".join(
-            f"{number} {verdict}"
-            for verdict, number in sorted(claim.verdicts.items())
-            if number and verdict not in SOUND
-        )
+        kinds = kinds_of_marked(claim.verdicts)
         what = f"{claim.marked} entries {of_marked(claim.verdicts)} when they were exported: {kinds}"
         lines.append(f"* **{what}; each is marked in the data**")
     return "\n".join([*lines, ""])

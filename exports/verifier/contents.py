@@ -22,7 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from exports import names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
-from exports.claim_words import of_marked
+from exports.claim_words import kinds_of_marked, of_marked
 from exports.errors import BadManifestError, BadMultiproofError, BadRowError
 from exports.manifest import Claim, Manifest
 from exports.render_ndjson import SOUND
@@ -230,10 +230,8 @@ def _check_rows(report: Report, told: Told, source: str) -> None:
         report.ok(Name.RECORDS, f"{told.entries} records, each in its one spelling and in order")
     marked = sum(count for verdict, count in told.verdicts.items() if verdict not in SOUND)
     if marked:
-        said = ", ".join(
-            f"{count} {verdict}" for verdict, count in sorted(told.verdicts.items()) if verdict not in SOUND
-        )
-        text = f"the export itself says that {marked} entries {of_marked(told.verdicts)}: {said}"
+        kinds = kinds_of_marked(told.verdicts)
+        text = f"the export itself says that {marked} entries {of_marked(told.verdicts)}: {kinds}"
         report.cannot_tell(Name.MARKED, text)
 
 
@@ -383,14 +381,15 @@ def _check_formats(
             continue
         if claim is not None:
             expected.update(rows.RENDERERS[name].footer(claim))
-        if _sha256(files.pieces(name)) != expected.digest():
+        if sha256_of(files.pieces(name)) != expected.digest():
             against = "its own records" if name == source else "the records"
             report.wrong(_CHECKS[name], f"{name} does not say what {against} say")
         elif name != render_ndjson.NAME:
             report.ok(_CHECKS[name], f"{name} says exactly what the records say")
 
 
-def _sha256(pieces: Iterable[bytes]) -> bytes:
+def sha256_of(pieces: Iterable[bytes]) -> bytes:
+    """Return the SHA-256 of what comes in pieces."""
     digest = sha256()
     for piece in pieces:
         digest.update(piece)

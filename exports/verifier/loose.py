@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 import re
-from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
 from exports import container, names, proofs, render_accesses_csv, render_csv, render_json, render_ndjson
 from exports.claim_words import FIRST, SECOND
 from exports.errors import BadContainerError, BadManifestError, ExportError
 from exports.manifest import MANIFEST_FORMAT, Claim, Manifest
-from exports.verifier.contents import ROW_FILES, check_contents, check_manifest
+from exports.verifier.contents import ROW_FILES, check_contents, check_manifest, sha256_of
 from exports.verifier.packed import MAX_REPORT, check_needed, check_report, check_signature
 from exports.verifier.report import Name
 from signing import certificates, checkpoint
@@ -194,7 +193,7 @@ def _check_lists(files: Loose, report: Report, manifest: Manifest | None) -> Non
         lists["the signed list"] = {name: (digest.hex(), None) for name, (_, digest) in signed.items()}
     if signed is not None and manifest is not None:
         _require_same_list(report, signed, manifest)
-    found = {name: _sha256(files, name) for name in files if name not in (names.CLAIM, *_AROUND)}
+    found = {name: sha256_of(files.pieces(name)).hex() for name in files if name not in (names.CLAIM, *_AROUND)}
     for where, listed in lists.items():
         here = [name for name in found if name != names.MANIFEST or where != "the manifest"]
         right = [name for name in here if listed.get(name) in ((found[name], files.size(name)), (found[name], None))]
@@ -227,13 +226,6 @@ def _require_same_list(report: Report, signed: dict[str, tuple[str, bytes]], man
     listed = {(file.name, file.media_type, file.sha256) for file in manifest.files}
     if listed != {(name, kind, digest.hex()) for name, (kind, digest) in signed.items() if name != names.MANIFEST}:
         report.wrong(Name.MANIFEST, "it lists other files than the signed list, or other hashes or kinds of them")
-
-
-def _sha256(files: Loose, name: str) -> str:
-    digest = sha256()
-    for piece in files.pieces(name):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _claim(files: Loose, report: Report, other: Claim | None) -> Claim | None:
