@@ -2,7 +2,8 @@
 
     E001 master key   E002 AUDITLOG_UNKNOWN_TYPES   E003 AUDITLOG_MAX_DETACHED_BYTES   W004 no anchors (--deploy)
     E005 AUDITLOG_ON_TAMPERED   E006 AUDITLOG_NOTICE_WEBHOOKS   E007 AUDITLOG_WEBHOOK_SECRET
-    E008 AUDITLOG_TSA_CERTIFICATES   E009 AUDITLOG_META_RETENTION_DAYS   E010 AUDITLOG_TSA_URL
+    E008 AUDITLOG_TSA_CERTIFICATES   E009 AUDITLOG_META_RETENTION_DAYS
+    E080 AUDITLOG_TSA_URL
     E01x to E07x      posture/__init__.py; these ask the database: manage.py check --database default
 
 A serving process does not start while any posture check fails; see wsgi.py and celery.py.
@@ -63,7 +64,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     if settings.AUDITLOG_TSA_URL and not _is_public_address(settings.AUDITLOG_TSA_URL):
         text = "AUDITLOG_TSA_URL is no plain address of the web."
         hint = "Give https://HOST/PATH without user, password and query: it stands in every export for all to read."
-        problems.append(Error(text, hint=hint, id="auditlog.E010"))
+        problems.append(Error(text, hint=hint, id="auditlog.E080"))
     if settings.AUDITLOG_TSA_CERTIFICATES:
         try:
             certificates.read(Path(settings.AUDITLOG_TSA_CERTIFICATES).read_bytes())

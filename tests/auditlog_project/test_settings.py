@@ -112,10 +112,10 @@ def test_error_pages_show_no_secret_and_no_address() -> None:
         ({"AUDITLOG_ON_TAMPERED": "hide"}, "auditlog.E005"),
         ({"AUDITLOG_NOTICE_WEBHOOKS": ["http://example.org"], "AUDITLOG_WEBHOOK_SECRET": "x" * 24}, "auditlog.E006"),
         ({"AUDITLOG_NOTICE_WEBHOOKS": ["https://example.org"], "AUDITLOG_WEBHOOK_SECRET": "short"}, "auditlog.E007"),
-        ({"AUDITLOG_TSA_URL": "tsa.example.org"}, "auditlog.E010"),
-        ({"AUDITLOG_TSA_URL": "https://[tsa"}, "auditlog.E010"),
-        ({"AUDITLOG_TSA_URL": "https://user:secret@tsa.example.org/"}, "auditlog.E010"),
-        ({"AUDITLOG_TSA_URL": "https://tsa.example.org/?token=secret"}, "auditlog.E010"),
+        ({"AUDITLOG_TSA_URL": "tsa.example.org"}, "auditlog.E080"),
+        ({"AUDITLOG_TSA_URL": "https://[tsa"}, "auditlog.E080"),
+        ({"AUDITLOG_TSA_URL": "https://user:secret@tsa.example.org/"}, "auditlog.E080"),
+        ({"AUDITLOG_TSA_URL": "https://tsa.example.org/?token=secret"}, "auditlog.E080"),
         ({"AUDITLOG_TSA_CERTIFICATES": "/nonexistent"}, "auditlog.E008"),
         ({"AUDITLOG_TSA_CERTIFICATES": __file__}, "auditlog.E008"),
         ({"AUDITLOG_META_RETENTION_DAYS": 364}, "auditlog.E009"),
@@ -157,3 +157,14 @@ def test_the_server_takes_a_body_as_large_as_an_upload_may_be(upload: str) -> No
         "print(slow_clients.MAX_BODY_BYTES - settings.AUDITLOG_UPLOAD_MAX_BYTES)"
     )
     assert int(load_settings(show, AUDITLOG_UPLOAD_MAX_BYTES=upload).stdout) >= 1024, "room for the frame of a form"
+
+
+def test_no_check_of_settings_shares_its_id_with_the_posture() -> None:
+    project = PROJECT / "auditlog_project"
+    of_settings, of_posture = (
+        {found for path in paths for found in re.findall(r'"auditlog\.[EW]\d+"', path.read_text())}
+        for paths in ([project / "checks.py"], [*(project / "posture").glob("*.py")])
+    )
+    assert of_settings
+    assert of_posture
+    assert not of_settings & of_posture
